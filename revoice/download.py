@@ -1,0 +1,163 @@
+"""Files from the internet: resumed where a transfer broke off, verified, whole or absent."""
+
+import logging
+import os
+import time
+from pathlib import Path
+
+import requests
+
+from revoice.files import read_json, sha256, write_json
+
+log = logging.getLogger(__name__)
+
+BLOCK = 1 << 16  # bytes; a transfer that breaks off loses less than one block
+
+
+class DownloadError(RuntimeError):
+    """A file could not be had; the message says why and where to put it by hand."""
+
+
+def download(
+    url: str,
+    path: str | Path,
+    expected: str | None = None,
+    *,
+    attempts: int = 5,
+    timeout: float = 30.0,
+    wait: float = 1.0,
+) -> str:
+    """Fetch `url` to `path` unless it is there, and return its SHA-256.
+
+    What has arrived is kept in `{path}.part` and continued by the next attempt or the next call.
+    `path` itself appears only when the file is whole and verified.
+
+    Args:
+        expected: the file's SHA-256 in hexadecimal, or its first digits where no more is known;
+            None or empty: whatever arrives is taken, and its digest logged.
+        attempts: how often in a row the transfer may fail without one new byte.
+        timeout: seconds to wait for a connection and for each further piece.
+        wait: seconds before the second attempt, doubled for each further one.
+
+    Raises:
+        DownloadError: the server refuses, cannot be reached, or sends something else.
+    """
+    path = Path(path)
+    expected = (expected or "").lower()
+    if path.exists():
+        digest = sha256(path)
+        if not digest.startswith(expected):
+            raise DownloadError(
+                f"{path} is there, but is not the file that it should be: its SHA-256 is {digest}, "
+                f"expected {expected}. Remove it, or replace it with {url}."
+            )
+        log.info("%s is there already, SHA-256 %s", path, digest)
+        return digest
+
+    part = path.with_name(path.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    failures = 0
+    while True:
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            _transfer(url, part, resumable=bool(expected), timeout=timeout)
+            break
+        except requests.RequestException as error:
+            arrived = part.stat().st_size if part.exists() else 0
+            failures = 1 if arrived > before else failures + 1
+            if failures >= attempts or _refused(error):
+                raise DownloadError(_instructions(url, path, expected, error, part)) from error
+            log.warning("%s (%d bytes so far): trying again", _reason(error), arrived)
+            time.sleep(wait * 2 ** (failures - 1))
+
+    digest = sha256(part)
+    if not digest.startswith(expected):
+        _forget(part)
+        problem = f"what arrived has the SHA-256 {digest}"
+        raise DownloadError(_instructions(url, path, expected, problem, part))
+    os.replace(part, path)
+    _forget(part)
+    if not expected:
+        log.warning("%s: no SHA-256 is known to compare with; got %s", path, digest)
+    return digest
+
+
+def _transfer(url: str, part: Path, resumable: bool, timeout: float) -> None:
+    """Append to `part` until the file is whole; requests.RequestException where that fails.
+
+    A server's own word that the file is still the same (ETag, Last-Modified) is kept beside
+    `part`. Without it a transfer is only continued if the result will be verified.
+    """
+    note = part.with_name(part.name + ".json")
+    origin = read_json(note) if note.exists() else {}
+    offset = part.stat().st_size if part.exists() else 0
+    validator = origin.get("validator")
+    headers = {"Accept-Encoding": "identity"}
+    if offset and origin.get("url") == url and (validator or resumable):
+        headers["Range"] = f"bytes={offset}-"
+        if validator:
+            headers["If-Range"] = validator
+
+    with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+        if response.status_code == requests.codes.requested_range_not_satisfiable:
+            if response.headers.get("Content-Range") == f"bytes */{offset}":
+                return  # it was whole already
+            _forget(part)
+            raise requests.ConnectionError("the server does not have that part of the file")
+        response.raise_for_status()
+        continued = response.status_code == requests.codes.partial_content
+        if continued and not response.headers.get("Content-Range", "").startswith(
+            f"bytes {offset}-"
+        ):
+            _forget(part)
+            raise requests.ConnectionError("the server sent another part of the file than asked")
+        if not continued:
+            write_json(note, {"url": url, "validator": _validator(response)})
+        received = 0
+        with open(part, "ab" if continued else "wb") as file:
+            for block in response.iter_content(BLOCK):
+                file.write(block)
+                received += len(block)
+        length = response.headers.get("Content-Length")
+        if length is not None and received != int(length):
+            raise requests.ConnectionError(f"{received} of {length} bytes arrived")
+
+
+def _validator(response: requests.Response) -> str | None:
+    """What If-Range may carry: a strong ETag, else the date of the last change."""
+    etag = response.headers.get("ETag", "W/")
+    return response.headers.get("Last-Modified") if etag.startswith("W/") else etag
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    part.with_name(part.name + ".json").unlink(missing_ok=True)
+
+
+def _refused(error: requests.RequestException) -> bool:
+    """Whether the server's answer will be the same next time."""
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        return True
+    if error.response is None:
+        return False
+    status = error.response.status_code
+    return 400 <= status < 500 and status not in {408, 425, 429}
+
+
+def _reason(error: requests.RequestException | str) -> str:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answers {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout):
+        return "the server does not answer in time"
+    return str(error)
+
+
+def _instructions(
+    url: str, path: Path, expected: str, error: requests.RequestException | str, part: Path
+) -> str:
+    kept = f"\nWhat has arrived stays in {part} and is continued next time." * part.exists()
+    digest = f" (SHA-256 {expected}{'...' * (len(expected) < 64)})" if expected else ""
+    return (
+        f"{path} could not be downloaded: {_reason(error)}.\n"
+        f"Get {url} in another way, put it at {path.resolve()}{digest} and run again.{kept}"
+    )
