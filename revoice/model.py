@@ -1,0 +1,448 @@
+"""VALL-E and VALL-E X: the AR and the NAR transformer (arXiv 2301.02111, 2303.03926).
+
+Both read text followed by audio. The AR predicts the first codebook frame by frame; the NAR
+predicts codebook j of all frames at once from the codebooks below it. The tensors carry the names
+of the published checkpoints, and the two state dicts together are one such checkpoint.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+BINS = 1024  # codes of one codebook
+EOS = 1024  # first codebook only
+BOS = 1025  # AR input only
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of a model; AR and NAR share them.
+
+    `layout` "vallex" adds a language embedding to every text position, "valle" has none.
+    `languages` are the rows of that embedding in order, `pad` is the text's padding id, and
+    `dropout` acts in training only. Raises ValueError where the values do not fit together.
+    """
+
+    layout: Literal["valle", "vallex"]
+    width: int
+    layers: int
+    heads: int
+    text_symbols: int
+    quantizers: int = 8
+    languages: tuple[str, ...] = ()
+    pad: int = 0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "languages", tuple(self.languages))
+        if self.layout not in ("valle", "vallex"):
+            raise ValueError(f'layout: "{self.layout}" is neither "valle" nor "vallex"')
+        if self.width % self.heads or self.width % 2:
+            raise ValueError(
+                f"width {self.width} must be even and a multiple of heads {self.heads}"
+            )
+        if (self.layout == "vallex") != bool(self.languages):
+            raise ValueError(
+                f'layout "{self.layout}" with languages {list(self.languages)}: '
+                '"vallex" needs at least one language, "valle" has none'
+            )
+        if len(set(self.languages)) != len(self.languages):
+            raise ValueError(f"languages {list(self.languages)} name one twice")
+        if not 0 <= self.pad < self.text_symbols:
+            raise ValueError(f"pad {self.pad} is not among the {self.text_symbols} text symbols")
+
+
+def sinusoids(positions: Tensor, width: int) -> Tensor:
+    """Sinusoidal position vectors (Attention is all you need, section 3.5).
+
+    `positions`: any shape, integers. Returns float32 of shape (*positions.shape, width) with sines
+    at even and cosines at odd indices.
+    """
+    index = torch.arange(0, width, 2, device=positions.device, dtype=torch.float32)
+    angle = positions.float().unsqueeze(-1) * torch.exp(index * (-math.log(10000.0) / width))
+    return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2)
+
+
+def valid(lens: Tensor, length: int) -> Tensor:
+    """(N,) lengths to an (N, length) bool mask, True where there is no padding."""
+    return torch.arange(length, device=lens.device) < lens.unsqueeze(1)
+
+
+class TokenEmbedding(nn.Module):
+    """An embedding table under the original's name."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(rows, width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.word_embeddings(ids)
+
+
+class Positions(nn.Module):
+    """Adds alpha times the sinusoid of each position; of any length, computed as needed."""
+
+    def __init__(self, dropout: float, trainable: bool) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.ones(1), requires_grad=trainable)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, start: Tensor | None = None) -> Tensor:
+        """x: (N, L, width); start: (N,) position of each row's first element, default 0."""
+        positions = torch.arange(x.shape[1], device=x.device)
+        if start is not None:
+            positions = start.unsqueeze(1) + positions
+        return self.dropout(x + self.alpha * sinusoids(positions, x.shape[2]).to(x.dtype))
+
+
+class Cache:
+    """Keys and values of all layers, allocated once for at most `capacity` positions."""
+
+    def __init__(self, config: ModelConfig, rows: int, capacity: int, like: Tensor) -> None:
+        shape = (config.layers, 2, rows, config.heads, capacity, config.width // config.heads)
+        self.values = torch.empty(shape, dtype=like.dtype, device=like.device)
+        self.length = 0
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Append (N, heads, L, head width) and return all there is of this layer."""
+        end = self.length + keys.shape[2]
+        stored = self.values[layer, :, :, :, :end]
+        stored[0, :, :, self.length :] = keys
+        stored[1, :, :, self.length :] = values
+        return stored[0], stored[1]
+
+    def keep(self, rows: Tensor) -> None:
+        """Keep the batch rows of these indices alone."""
+        self.values = self.values[:, :, rows]
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention; `in_proj` holds query, key and value stacked."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor | None, layer: int, cache: Cache | None) -> Tensor:
+        projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
+        query, key, value = projected.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if cache is not None:
+            key, value = cache.extend(layer, key, value)
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+        return self.out_proj(y.transpose(1, 2).flatten(2))
+
+
+class AdaptiveNorm(nn.Module):
+    """Layer norm whose scale and shift are projected from the NAR's stage embedding."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.project_layer = nn.Linear(width, 2 * width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, stage: Tensor) -> Tensor:
+        scale, shift = self.project_layer(stage).chunk(2, dim=-1)
+        return scale * self.norm(x) + shift
+
+
+class Layer(nn.Module):
+    """Pre-norm transformer layer with a ReLU feed-forward of four times the width."""
+
+    def __init__(self, config: ModelConfig, index: int, adaptive: bool) -> None:
+        super().__init__()
+        self.index = index
+        norm = AdaptiveNorm if adaptive else nn.LayerNorm
+        self.self_attn = Attention(config.width, config.heads, config.dropout)
+        self.linear1 = nn.Linear(config.width, 4 * config.width)
+        self.linear2 = nn.Linear(4 * config.width, config.width)
+        self.norm1 = norm(config.width)
+        self.norm2 = norm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None, stage: tuple[Tensor, ...], cache: Cache | None
+    ) -> Tensor:
+        attended = self.self_attn(self.norm1(x, *stage), mask, self.index, cache)
+        x = x + self.dropout(attended)
+        hidden = self.dropout(F.relu(self.linear1(self.norm2(x, *stage))))
+        return x + self.dropout(self.linear2(hidden))
+
+
+class Decoder(nn.Module):
+    """The stack of layers and its final norm."""
+
+    def __init__(self, config: ModelConfig, adaptive: bool) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Layer(config, i, adaptive) for i in range(config.layers))
+        self.norm = AdaptiveNorm(config.width) if adaptive else nn.LayerNorm(config.width)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        stage: Tensor | None = None,
+        cache: Cache | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> Tensor:
+        """x: (N, L, width); mask: bool, True = may see, broadcast to (N, heads, L, keys).
+
+        `stage`: (width,) embedding for adaptive norms. With a `cache`, x follows what it holds and
+        the mask spans both.
+        """
+        condition = () if stage is None else (stage,)
+        for layer in self.layers:
+            if gradient_checkpointing and torch.is_grad_enabled():
+                x = checkpoint(layer, x, mask, condition, cache, use_reentrant=False)
+            else:
+                x = layer(x, mask, condition, cache)
+        if cache is not None:
+            cache.length += x.shape[1]
+        return self.norm(x, *condition)
+
+
+class AR(nn.Module):
+    """Predicts the first codebook: text and past frames to the next frame's code or EOS."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.gradient_checkpointing = False
+        self.ar_text_embedding = TokenEmbedding(config.text_symbols, config.width)
+        if config.languages:
+            self.ar_language_embedding = TokenEmbedding(len(config.languages), config.width)
+        self.ar_audio_embedding = TokenEmbedding(BINS + 2, config.width)
+        self.ar_text_position = Positions(config.dropout, trainable=True)
+        self.ar_audio_position = Positions(config.dropout, trainable=True)
+        self.ar_decoder = Decoder(config, adaptive=False)
+        self.ar_predict_layer = nn.Linear(config.width, BINS + 1, bias=False)
+        _initialise(self, config)
+
+    def embed_text(self, text: Tensor, text_lens: Tensor, languages: Tensor | None) -> Tensor:
+        """(N, S) ids to (N, S, width); what padding holds does not matter."""
+        language_embedding = getattr(self, "ar_language_embedding", None)
+        return self.ar_text_position(
+            _embed_text(self.ar_text_embedding, language_embedding, text, text_lens, languages)
+        )
+
+    def embed_audio(self, codes: Tensor, start: Tensor | None = None) -> Tensor:
+        """(N, L) codes of the first codebook, BOS included, to (N, L, width).
+
+        `start`: (N,) position of the first of them, counted from BOS; default 0.
+        """
+        return self.ar_audio_position(self.ar_audio_embedding(codes), start)
+
+    def forward(
+        self,
+        text: Tensor,
+        text_lens: Tensor,
+        codes: Tensor,
+        code_lens: Tensor,
+        languages: Tensor | None = None,
+    ) -> Tensor:
+        """Logits of the first codebook under teacher forcing (arXiv 2301.02111, equation 1).
+
+        Args:
+            text: (N, S) int64, padded with anything; `text_lens`: (N,).
+            codes: (N, T, quantizers) integers, padded with anything; `code_lens`: (N,).
+            languages: (N, S) int64 rows of `config.languages`; needed by layout "vallex", ignored
+                by "valle".
+
+        Returns:
+            (N, T + 1, 1025): position t predicts frame t; position `code_lens` predicts EOS.
+        """
+        text_length = text.shape[1]
+        audio = codes[:, :, 0].masked_fill(~valid(code_lens, codes.shape[1]), 0).long()
+        audio = F.pad(audio, (1, 0), value=BOS)
+        x = torch.cat((self.embed_text(text, text_lens, languages), self.embed_audio(audio)), 1)
+        mask = ar_mask(text_lens, text_length, audio.shape[1])
+        checkpointing = self.gradient_checkpointing and self.training
+        x = self.ar_decoder(x, mask, gradient_checkpointing=checkpointing)
+        return self.ar_predict_layer(x[:, text_length:])
+
+
+class NAR(nn.Module):
+    """Predicts codebook j from text, the codebooks below j and the frames of a prompt."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.gradient_checkpointing = False
+        width, quantizers = config.width, config.quantizers
+        self.nar_text_embedding = TokenEmbedding(config.text_symbols, width)
+        if config.languages:
+            self.nar_language_embedding = TokenEmbedding(len(config.languages), width)
+        rows = [BINS + 1] + [BINS] * (quantizers - 1)
+        self.nar_audio_embeddings = nn.ModuleList(TokenEmbedding(n, width) for n in rows)
+        self.nar_text_position = Positions(config.dropout, trainable=False)
+        self.nar_audio_position = Positions(config.dropout, trainable=False)
+        self.nar_decoder = Decoder(config, adaptive=True)
+        self.nar_predict_layers = nn.ModuleList(
+            nn.Linear(width, BINS, bias=False) for _ in range(quantizers - 1)
+        )
+        self.nar_stage_embeddings = nn.ModuleList(
+            TokenEmbedding(1, width) for _ in range(quantizers - 1)
+        )
+        self.tie()
+        _initialise(self, config)
+        self.register_load_state_dict_pre_hook(_check_tied)
+
+    def tie(self) -> None:
+        """Make the tied output layers and embeddings one parameter each."""
+        for i in range(self.config.quantizers - 2):
+            embedding = self.nar_audio_embeddings[i + 2].get_parameter("word_embeddings.weight")
+            self.nar_predict_layers[i].register_parameter("weight", embedding)
+
+    def forward(
+        self,
+        text: Tensor,
+        text_lens: Tensor,
+        codes: Tensor,
+        code_lens: Tensor,
+        quantizer: int,
+        prompt_frames: int | Tensor,
+        languages: Tensor | None = None,
+    ) -> Tensor:
+        """Logits of codebook `quantizer` for all frames (arXiv 2301.02111, equation 2).
+
+        Args:
+            text, text_lens, codes, code_lens, languages: as in `AR.forward`. Of the frames after
+                the prompt only the codebooks below `quantizer` are read.
+            quantizer: the codebook to predict, 1 to quantizers - 1.
+            prompt_frames: how many leading frames show all their codebooks; one number or (N,).
+
+        Returns:
+            (N, T, 1024); frames of the prompt and of padding carry no meaning.
+        """
+        if not 1 <= quantizer < self.config.quantizers:
+            raise ValueError(
+                f"quantizer {quantizer}: the NAR predicts 1 to {self.config.quantizers - 1}"
+            )
+        length = codes.shape[1]
+        text_valid, audio_valid = valid(text_lens, text.shape[1]), valid(code_lens, length)
+        if isinstance(prompt_frames, int):
+            prompt_frames = torch.full_like(code_lens, prompt_frames)
+        prompt = valid(prompt_frames, length) & audio_valid
+        longest = min(length, int(prompt_frames.max()))
+
+        audio = torch.stack(
+            [
+                self.nar_audio_embeddings[k](codes[:, :, k].masked_fill(~audio_valid, 0).long())
+                for k in range(quantizer)
+            ]
+        ).sum(0)
+        if longest > 0:
+            seen = prompt[:, :longest]
+            rest = torch.stack(
+                [
+                    self.nar_audio_embeddings[k](codes[:, :longest, k].masked_fill(~seen, 0).long())
+                    for k in range(quantizer, self.config.quantizers)
+                ]
+            ).sum(0)
+            rest = rest.masked_fill(~seen.unsqueeze(2), 0.0)
+            audio = audio + F.pad(rest, (0, 0, 0, length - longest))
+        language_embedding = getattr(self, "nar_language_embedding", None)
+        symbols = _embed_text(
+            self.nar_text_embedding, language_embedding, text, text_lens, languages
+        )
+        x = torch.cat((self.nar_text_position(symbols), self.nar_audio_position(audio)), 1)
+        mask = torch.cat((text_valid, audio_valid), 1)[:, None, None]
+        stage = self.nar_stage_embeddings[quantizer - 1](text_lens.new_zeros(()))
+        checkpointing = self.gradient_checkpointing and self.training
+        x = self.nar_decoder(x, mask, stage, gradient_checkpointing=checkpointing)
+        return self.nar_predict_layers[quantizer - 1](x[:, text.shape[1] :])
+
+
+def ar_mask(text_lens: Tensor, text_length: int, audio_length: int) -> Tensor:
+    """Prefix mask (N, 1, L, L), True = may see: text sees text, audio sees text and its own past.
+
+    Padded text is seen by nobody but itself (a row that sees nothing would give NaN); padded audio
+    comes after all audio, so that the causal order hides it.
+    """
+    length = text_length + audio_length
+    position = torch.arange(length, device=text_lens.device)
+    is_text = position < text_length
+    causal = (position.unsqueeze(1) >= position) & ~is_text
+    text = valid(text_lens, length)[:, None, None, :] & is_text
+    return causal | text | torch.eye(length, dtype=torch.bool, device=text_lens.device)
+
+
+def tied_tensors(quantizers: int) -> list[tuple[str, str]]:
+    """Names of the tensors that are one: output layer, embedding of the codebook after it."""
+    return [
+        (f"nar_predict_layers.{i}.weight", f"nar_audio_embeddings.{i + 2}.word_embeddings.weight")
+        for i in range(quantizers - 2)
+    ]
+
+
+def check_tied(state: dict[str, Tensor], quantizers: int) -> None:
+    """Raise ValueError when tied tensors of a state dict disagree."""
+    for output, embedding in tied_tensors(quantizers):
+        if output in state and embedding in state:
+            one, other = state[output], state[embedding]
+            if one.data_ptr() != other.data_ptr() and not torch.equal(one, other):
+                raise ValueError(
+                    f"{output} and {embedding} are one tensor in this model, "
+                    "but the checkpoint has different values for them"
+                )
+
+
+def _check_tied(module: nn.Module, state: dict[str, Tensor], *_: Any) -> None:
+    assert isinstance(module, NAR)
+    check_tied(state, module.config.quantizers)
+
+
+def _embed_text(
+    embedding: TokenEmbedding,
+    language_embedding: TokenEmbedding | None,
+    text: Tensor,
+    text_lens: Tensor,
+    languages: Tensor | None,
+) -> Tensor:
+    padding = ~valid(text_lens, text.shape[1])
+    x = embedding(text.masked_fill(padding, 0))
+    if language_embedding is None:
+        return x
+    if languages is None:
+        raise ValueError('layout "vallex" needs the language of every text symbol')
+    return x + language_embedding(languages.masked_fill(padding, 0))
+
+
+@torch.no_grad()
+def _initialise(model: nn.Module, config: ModelConfig) -> None:
+    """Initial values for training from scratch.
+
+    Embeddings have a standard deviation of width^-1/2, so that tied output layers begin with logits
+    of unit variance, and alpha is as small, so that positions do not drown the symbols. Layers
+    that write to the residual stream are scaled down by its depth, as in GPT-2. Adaptive norms
+    begin near the identity.
+    """
+    scale = config.width**-0.5
+    for name, parameter in model.named_parameters():
+        if name.endswith("alpha"):
+            nn.init.constant_(parameter, scale)
+        elif "stage_embeddings" in name:
+            nn.init.normal_(parameter)
+        elif name.endswith("project_layer.weight"):
+            nn.init.normal_(parameter, std=0.1 * scale)
+        elif name.endswith("project_layer.bias"):
+            nn.init.zeros_(parameter)
+            nn.init.ones_(parameter[: config.width])
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        elif "norm" in name:
+            nn.init.ones_(parameter)
+        elif name.endswith(("out_proj.weight", "linear2.weight")):
+            nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.layers))
+        elif "decoder" in name or "ar_predict_layer." in name:
+            nn.init.normal_(parameter, std=0.02)
+        else:
+            nn.init.normal_(parameter, std=scale)
