@@ -107,14 +107,15 @@ def fetch(
             _check(source.files, {k: v for section in sums.values() for k, v in section.items()})
         except (OSError, RuntimeError, ValueError, tarfile.TarError) as error:
             log.warning("%s (%s): %s", name, language, error)
-            failures.append(f"- {name}: {error}")
+            failures.append(f"- {name}: {str(error).splitlines()[0]}")
         else:
             return _lay_out(language, source, sums[SPEECH], folder)
     raise RuntimeError(
         f"the {language} recordings of the default corpus could not be had:\n"
         + "\n".join(failures)
-        + f"\nPut {tarball.name} at {tarball.resolve()} and run again, or name another corpus in "
-        "the configuration."
+        + f"\nGet {base_url.rstrip('/')}/{tarball.name} in another way, put it at "
+        f"{tarball.resolve()} (in the place of a broken one) and run again, or name another "
+        "corpus in the configuration."
     )
 
 

@@ -1,9 +1,11 @@
-"""One language of the default corpus, and a record of what was got."""
+"""One language of the default corpus beside a record of what was got."""
+
+from pathlib import Path
 
 from revoice.asterisk import fetch
 from revoice.files import write_json
 from revoice.workflow import script_logging
 
 script_logging(snakemake)
-record = fetch(snakemake.wildcards.language, snakemake.params.folder)
-write_json(snakemake.output.record, record)
+record = Path(snakemake.output[0])
+write_json(record, fetch(snakemake.wildcards.language, record.with_suffix("")))
