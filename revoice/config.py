@@ -75,7 +75,7 @@ class CodecConfig(Section):
     """The codec, and what steps in where its weights cannot be had."""
 
     name: Literal["encodec_24khz", "world"] = "encodec_24khz"
-    bandwidth: Literal[6.0] = 6.0  # kbps: 8 codebooks
+    bandwidth: float = Field(6.0, ge=6, le=6)  # kbps: 8 codebooks, which the models are made for
     fallback: Literal["world"] | None = None
     seed: int = 1
     fit_minutes: float = Field(60, gt=0)  # audio that the WORLD codec is fitted on, at most
@@ -153,7 +153,9 @@ class ModelSize(Section):
     @model_validator(mode="after")
     def _heads_divide(self) -> "ModelSize":
         if self.width % self.heads or self.width % 2:
-            raise ValueError(f"width {self.width} must be even and a multiple of heads {self.heads}")
+            raise ValueError(
+                f"width {self.width} must be even and a multiple of heads {self.heads}"
+            )
         return self
 
 
@@ -300,7 +302,9 @@ def _merged(below: Any, above: Any) -> Any:
 def _explain(fault: Any, source: str) -> str:
     """One fault in a person's words: `config.yaml: split.dev = 2: ...`."""
     # pydantic names the branch of a union that it tried; those are no keys of the file
-    location = [p for p in fault["loc"] if not (isinstance(p, str) and p.startswith(("literal", "list[")))]
+    location = [
+        p for p in fault["loc"] if not (isinstance(p, str) and p.startswith(("literal", "list[")))
+    ]
     key = ".".join(str(part) for part in location)
     if fault["type"] == "extra_forbidden":
         section = _section(location[:-1])
@@ -320,7 +324,9 @@ def _section(location: list[Any]) -> list[str]:
     section: Any = Config
     for part in location:
         if isinstance(section, type) and issubclass(section, Section):
-            section = section.model_fields[part].annotation if part in section.model_fields else None
+            section = (
+                section.model_fields[part].annotation if part in section.model_fields else None
+            )
         else:
             continue  # the name of a corpus or experiment, or an index
         section = _model_in(section)

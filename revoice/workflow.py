@@ -57,6 +57,8 @@ def _sources(modules: Iterable[str]) -> Iterable[Path]:
         if parts and file.is_file():
             yield file
         elif folder.is_dir():
-            yield from (path for path in folder.rglob("*") if path.suffix in {".py", ".json", ".j2"})
+            yield from (
+                path for path in folder.rglob("*") if path.suffix in {".py", ".json", ".j2"}
+            )
         else:
             raise ModuleNotFoundError(f"{module} is not a module of revoice", name=module)

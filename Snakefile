@@ -1,0 +1,27 @@
+"""From recordings of people speaking to a trained VALL-E voice, and its measures."""
+
+from snakemake.utils import min_version
+
+min_version("8.30")
+
+
+# A configuration given on the command line stands in place of the default one, whole.
+if not workflow.config_settings.configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/codec.smk"
+include: "rules/text.smk"
+include: "rules/pretrained.smk"
+include: "rules/training.smk"
+include: "rules/evaluation.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/index.html",
+        "results/summary.md",

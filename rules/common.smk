@@ -1,0 +1,94 @@
+import re
+from pathlib import Path
+
+from revoice.config import load_config
+from revoice.corpus import index_corpus, listed_shards
+from revoice.workflow import digest_of
+
+try:
+    CONFIG = load_config(config, " + ".join(map(str, workflow.configfiles)) or "config.yaml")
+except ValueError as error:
+    raise WorkflowError(str(error))
+
+CORPORA = {name: CONFIG.corpora[name] for e in CONFIG.experiments.values() for name in e.corpora}
+SPLITS = ["train", "dev", "test"]
+
+
+wildcard_constraints:
+    corpus="|".join(map(re.escape, CORPORA)),
+    shard=r"s[01]*",
+    experiment="|".join(map(re.escape, CONFIG.experiments)),
+    part="ar|nar",
+    split="train|dev|test",
+    language="[a-z]+",
+
+
+def corpus_shards(name):
+    """The shards of a corpus. Jobs take the lists as the main process has left them."""
+    folder = Path("results/corpora") / name
+    if not workflow.is_main_process:
+        return listed_shards(folder)
+    seconds = 60 * CONFIG.audio.shard_minutes
+    try:
+        return index_corpus(CORPORA[name], folder, seconds)
+    except ValueError as error:
+        raise WorkflowError(f"corpora.{name}: {error}")
+
+
+SHARDS = {name: corpus_shards(name) for name in CORPORA}
+
+
+def section(model):
+    """A part of the configuration as plain values, for `params`."""
+    return model.model_dump(mode="json")
+
+
+def of_shards(pattern, corpora):
+    """`pattern` for every shard of the corpora, in the order of their names."""
+    return [
+        pattern.format(corpus=corpus, shard=shard) for corpus in corpora for shard in SHARDS[corpus]
+    ]
+
+
+def text_of(name):
+    """Which tokenized text an experiment reads: experiments with the same data share one."""
+    experiment = CONFIG.experiments[name]
+    text = f"{'+'.join(experiment.corpora)}.{experiment.tokenizer}"
+    # a tokenizer with a table of its own goes on from the table of the model it starts from
+    if experiment.tokenizer == "espeak" and experiment.init in CONFIG.experiments:
+        text += f"@{experiment.init}"
+    return text
+
+
+TEXTS = {text_of(name): experiment for name, experiment in CONFIG.experiments.items()}
+
+
+def tokenizer_of(name):
+    """The tokenizer file of an experiment."""
+    return f"results/text/{text_of(name)}/tokenizer.json"
+
+
+def initial_part(init, part):
+    """The weights that a part starts from: an experiment's, or a checkpoint's."""
+    if init in CONFIG.experiments:
+        return f"results/{init}/{part}/model.safetensors"
+    if init.endswith(".safetensors"):
+        return init
+    return f"results/pretrained/{checkpoint_name(init)}/model.safetensors"
+
+
+def checkpoint_name(init):
+    """What a checkpoint of the original's form is called here: `vallex`, or its file's name."""
+    return init if init == "vallex" else Path(init).stem
+
+
+CHECKPOINTS = {
+    checkpoint_name(init): "data/pretrained/vallex.pt" if init == "vallex" else init
+    for init in (experiment.init for experiment in CONFIG.experiments.values())
+    if init != "scratch" and init not in CONFIG.experiments and not init.endswith(".safetensors")
+}
+
+
+def gpus(rule):
+    """GPUs that a job of a rule takes: so that two trainings do not share one card."""
+    return workflow.global_resources.get("gpu", 0) and 1

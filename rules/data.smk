@@ -1,0 +1,79 @@
+rule fetch_corpus:
+    output:
+        "data/asterisk/{language}.json",
+    log:
+        "logs/fetch_corpus/{language}.log",
+    benchmark:
+        "results/benchmarks/fetch_corpus/{language}.tsv"
+    params:
+        code=digest_of("revoice.asterisk"),
+    resources:
+        mem_mb=500,
+        runtime=30,
+    message:
+        "{wildcards.language}: fetching the default corpus"
+    script:
+        "../scripts/fetch_corpus.py"
+
+
+rule resample:
+    input:
+        files="results/corpora/{corpus}/shards/{shard}.tsv",
+        fetched=lambda w: (
+            expand("data/asterisk/{language}.json", language=CORPORA[w.corpus].languages)
+            if CORPORA[w.corpus].kind == "asterisk"
+            else []
+        ),
+    output:
+        audio=directory("results/corpora/{corpus}/audio/{shard}"),
+        table="results/corpora/{corpus}/audio/{shard}.csv",
+        recordings="results/corpora/{corpus}/audio/{shard}.jsonl.gz",
+    log:
+        "logs/resample/{corpus}/{shard}.log",
+    benchmark:
+        "results/benchmarks/resample/{corpus}/{shard}.tsv"
+    params:
+        corpus=lambda w: section(CORPORA[w.corpus]),
+        audio=section(CONFIG.audio),
+        code=digest_of("revoice.audio"),
+    threads: 2
+    resources:
+        mem_mb=1000,
+        runtime=lambda w, attempt: 60 * attempt,
+    message:
+        "{wildcards.corpus}/{wildcards.shard}: any audio to 24 kHz mono"
+    script:
+        "../scripts/resample.py"
+
+
+rule manifests:
+    input:
+        tables=lambda w: of_shards("results/corpora/{corpus}/audio/{shard}.csv", [w.corpus]),
+        recordings=lambda w: of_shards(
+            "results/corpora/{corpus}/audio/{shard}.jsonl.gz", [w.corpus]
+        ),
+        transcripts="results/corpora/{corpus}/transcripts.tsv",
+    output:
+        recordings="results/corpora/{corpus}/recordings.jsonl.gz",
+        supervisions="results/corpora/{corpus}/supervisions.jsonl.gz",
+        train="results/corpora/{corpus}/cuts_train.jsonl.gz",
+        dev="results/corpora/{corpus}/cuts_dev.jsonl.gz",
+        test="results/corpora/{corpus}/cuts_test.jsonl.gz",
+        files="results/corpora/{corpus}/files.csv",
+        rejected="results/corpora/{corpus}/rejected.csv",
+    log:
+        "logs/manifests/{corpus}.log",
+    benchmark:
+        "results/benchmarks/manifests/{corpus}.tsv"
+    params:
+        corpus=lambda w: section(CORPORA[w.corpus]),
+        split=section(CONFIG.split),
+        strict=CONFIG.audio.strict,
+        code=digest_of("revoice.manifests"),
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    message:
+        "{wildcards.corpus}: Lhotse manifests, split into train, dev and test"
+    script:
+        "../scripts/manifests.py"

@@ -1,0 +1,57 @@
+rule fetch_pretrained:
+    output:
+        "data/pretrained/{name}.pt",
+        record="data/pretrained/{name}.json",
+    log:
+        "logs/fetch_pretrained/{name}.log",
+    benchmark:
+        "results/benchmarks/fetch_pretrained/{name}.tsv"
+    resources:
+        mem_mb=500,
+        runtime=120,
+    message:
+        "{wildcards.name}: fetching the published checkpoint"
+    script:
+        "../scripts/fetch_pretrained.py"
+
+
+rule import_checkpoint:
+    input:
+        lambda w: CHECKPOINTS[w.name],
+    output:
+        weights="results/pretrained/{name}/model.safetensors",
+        meta="results/pretrained/{name}/model.json",
+    log:
+        "logs/import_checkpoint/{name}.log",
+    benchmark:
+        "results/benchmarks/import_checkpoint/{name}.tsv"
+    params:
+        code=digest_of("revoice.checkpoints"),
+    resources:
+        mem_mb=6000,
+        runtime=30,
+    message:
+        "{wildcards.name}: importing an original checkpoint"
+    script:
+        "../scripts/import_checkpoint.py"
+
+
+rule export_checkpoint:
+    input:
+        weights="results/{experiment}/model.safetensors",
+        meta="results/{experiment}/model.json",
+    output:
+        "results/{experiment}/model.pt",
+    log:
+        "logs/export_checkpoint/{experiment}.log",
+    benchmark:
+        "results/benchmarks/export_checkpoint/{experiment}.tsv"
+    params:
+        code=digest_of("revoice.checkpoints"),
+    resources:
+        mem_mb=6000,
+        runtime=30,
+    message:
+        "{wildcards.experiment}: exporting to the original's own form"
+    script:
+        "../scripts/export_checkpoint.py"

@@ -1,0 +1,33 @@
+rule tokenize_text:
+    input:
+        train=lambda w: expand(
+            "results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=TEXTS[w.text].corpora
+        ),
+        dev=lambda w: expand(
+            "results/corpora/{corpus}/cuts_dev.jsonl.gz", corpus=TEXTS[w.text].corpora
+        ),
+        test=lambda w: expand(
+            "results/corpora/{corpus}/cuts_test.jsonl.gz", corpus=TEXTS[w.text].corpora
+        ),
+        base=lambda w: tokenizer_of(TEXTS[w.text].init) if "@" in w.text else [],
+    output:
+        tokenizer="results/text/{text}/tokenizer.json",
+        train="results/text/{text}/cuts_train.jsonl.gz",
+        dev="results/text/{text}/cuts_dev.jsonl.gz",
+        test="results/text/{text}/cuts_test.jsonl.gz",
+        rejected="results/text/{text}/rejected.csv",
+    log:
+        "logs/tokenize_text/{text}.log",
+    benchmark:
+        "results/benchmarks/tokenize_text/{text}.tsv"
+    params:
+        tokenizer=lambda w: TEXTS[w.text].tokenizer,
+        text=section(CONFIG.text),
+        code=digest_of("revoice.text"),
+    resources:
+        mem_mb=4000,
+        runtime=lambda w, attempt: 120 * attempt,
+    message:
+        "{wildcards.text}: text to phonemes and ids"
+    script:
+        "../scripts/tokenize_text.py"

@@ -1,0 +1,34 @@
+"""Files of one shard to 24 kHz mono WAV, and a table of what they were."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from revoice.audio import as_rows, recordings_of, resample
+from revoice.config import AudioConfig, CorpusConfig
+from revoice.corpus import corpus_root, read_shard
+from revoice.files import atomic
+from revoice.workflow import script_logging
+
+script_logging(snakemake)
+audio = AudioConfig(**snakemake.params.audio)
+folder = Path(snakemake.output.audio)
+sources = resample(
+    snakemake.wildcards.corpus,
+    read_shard(snakemake.input.files),
+    corpus_root(CorpusConfig(**snakemake.params.corpus)),
+    folder,
+    audio,
+    snakemake.threads,
+)
+rejected = [source for source in sources if source.reason]
+if audio.strict and rejected:
+    reasons = "\n".join(f"  {source.path} {source.reason}" for source in rejected)
+    raise ValueError(
+        f"{len(rejected)} files cannot be used, and audio.strict is set:\n{reasons}\n"
+        "Mend or remove them, or set audio.strict: false to go on without them."
+    )
+with atomic(snakemake.output.table) as temporary:
+    pd.DataFrame(as_rows(sources)).to_csv(temporary, index=False)
+with atomic(snakemake.output.recordings) as temporary:
+    recordings_of(sources, folder).to_file(temporary)
