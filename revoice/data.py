@@ -270,22 +270,12 @@ def exclusion_reason(cut: Cut, limits: LimitsConfig) -> str | None:
     return None
 
 
-def select_cuts(cuts: CutSet, limits: LimitsConfig) -> tuple[CutSet, list[dict[str, Any]]]:
-    """Leave out cuts too short, too long, or with an implausible ratio of text to frames.
-
-    Returns:
-        The cuts that stay, lazy if `cuts` is, and a row for each of the others:
-        id, seconds, symbols, frames, reason.
-    """
-    excluded = [
-        {
-            "id": cut.id,
-            "seconds": cut.duration,
-            "symbols": len(cut.supervisions[0].tokens),
-            "frames": cut.codes.shape[0],
-            "reason": reason,
-        }
-        for cut in cuts
-        if (reason := exclusion_reason(cut, limits))
-    ]
-    return cuts.filter(lambda cut: exclusion_reason(cut, limits) is None), excluded
+def excluded_row(cut: Cut, reason: str) -> dict[str, Any]:
+    """A row of the list of cuts that were left out: id, seconds, symbols, frames, reason."""
+    return {
+        "id": cut.id,
+        "seconds": round(cut.duration, 3),
+        "symbols": len(cut.supervisions[0].tokens),
+        "frames": cut.codes.shape[0],
+        "reason": reason,
+    }
