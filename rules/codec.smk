@@ -1,7 +1,3 @@
-# The WORLD codec is fitted on the first experiment's training speech.
-FIT_CORPORA = next(iter(CONFIG.experiments.values())).corpora
-
-
 rule fetch_codec:
     output:
         choice="results/codec/choice.json",
@@ -9,12 +5,12 @@ rule fetch_codec:
         "logs/fetch_codec.log",
     benchmark:
         "results/benchmarks/fetch_codec.tsv"
-    params:
-        codec=section(CONFIG.codec),
-        code=digest_of("revoice.codec.choice"),
     resources:
         mem_mb=500,
         runtime=60,
+    params:
+        codec=section(CONFIG.codec),
+        code=digest_of("revoice.codec.choice"),
     message:
         "Fetching the codec's weights"
     script:
@@ -25,9 +21,7 @@ rule fetch_codec:
 rule fit_codec:
     input:
         choice="results/codec/choice.json",
-        cuts=ancient(
-            expand("results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=FIT_CORPORA)
-        ),
+        cuts=ancient(expand("results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=FIT_CORPORA)),
     output:
         codec="results/codec/codec.json",
         weights="results/codec/codec.safetensors",
@@ -35,13 +29,14 @@ rule fit_codec:
         "logs/fit_codec.log",
     benchmark:
         "results/benchmarks/fit_codec.tsv"
-    params:
-        codec=section(CONFIG.codec),
-        code=digest_of("revoice.codec"),
     threads: 2
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        codec=section(CONFIG.codec),
+        loudness=CONFIG.audio.loudness,
+        code=digest_of("revoice.codec"),
     message:
         "Making the codec ready"
     script:
@@ -61,13 +56,13 @@ rule encode:
         "logs/encode/{corpus}/{shard}.log",
     benchmark:
         "results/benchmarks/encode/{corpus}/{shard}.tsv"
-    params:
-        code=digest_of("revoice.codec", "revoice.encoding"),
     threads: 2
     resources:
         mem_mb=4000,
         runtime=lambda w, attempt: 60 * attempt,
         gpu=gpus("encode"),
+    params:
+        code=digest_of("revoice.codec", "revoice.encoding"),
     message:
         "{wildcards.corpus}/{wildcards.shard}: audio to codes"
     script:

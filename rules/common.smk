@@ -12,6 +12,8 @@ except ValueError as error:
 
 CORPORA = {name: CONFIG.corpora[name] for e in CONFIG.experiments.values() for name in e.corpora}
 SPLITS = ["train", "dev", "test"]
+# The WORLD codec is fitted on the first experiment's training speech.
+FIT_CORPORA = next(iter(CONFIG.experiments.values())).corpora
 
 
 wildcard_constraints:
@@ -92,3 +94,47 @@ CHECKPOINTS = {
 def gpus(rule):
     """GPUs that a job of a rule takes: so that two trainings do not share one card."""
     return workflow.global_resources.get("gpu", 0) and 1
+
+
+def training_inputs(part):
+    """What the training of a part reads."""
+
+    def inputs(w):
+        experiment = CONFIG.experiments[w.experiment]
+        files = {
+            "train": f"results/{w.experiment}/cuts/train.jsonl.gz",
+            "dev": f"results/{w.experiment}/cuts/dev.jsonl.gz",
+            "codes": of_shards("results/corpora/{corpus}/codes/{shard}.h5", experiment.corpora),
+            "tokenizer": tokenizer_of(w.experiment),
+            "codec": "results/codec/codec.json",
+        }
+        if experiment.init != "scratch":
+            files["init"] = initial_part(experiment.init, part)
+        return files
+
+    return inputs
+
+
+def stage_params(part):
+    """The configuration that the training of a part needs, and nothing else."""
+
+    def params(w):
+        experiment = CONFIG.experiments[w.experiment]
+        stage = getattr(experiment, part)
+        return {
+            "stage": section(stage) if stage else None,
+            "model": section(experiment.model) if experiment.init == "scratch" else None,
+            "new_languages": experiment.new_languages,
+        }
+
+    return params
+
+
+TRAINING_CODE = digest_of(
+    "revoice.training",
+    "revoice.data",
+    "revoice.model",
+    "revoice.metrics",
+    "revoice.optim",
+    "revoice.lora",
+)

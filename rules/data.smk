@@ -5,11 +5,11 @@ rule fetch_corpus:
         "logs/fetch_corpus/{language}.log",
     benchmark:
         "results/benchmarks/fetch_corpus/{language}.tsv"
-    params:
-        code=digest_of("revoice.asterisk"),
     resources:
         mem_mb=500,
         runtime=30,
+    params:
+        code=digest_of("revoice.asterisk"),
     message:
         "{wildcards.language}: fetching the default corpus"
     script:
@@ -32,14 +32,14 @@ rule resample:
         "logs/resample/{corpus}/{shard}.log",
     benchmark:
         "results/benchmarks/resample/{corpus}/{shard}.tsv"
-    params:
-        corpus=lambda w: section(CORPORA[w.corpus]),
-        audio=section(CONFIG.audio),
-        code=digest_of("revoice.audio"),
     threads: 2
     resources:
         mem_mb=1000,
         runtime=lambda w, attempt: 60 * attempt,
+    params:
+        corpus=lambda w: section(CORPORA[w.corpus]),
+        audio=section(CONFIG.audio),
+        code=digest_of("revoice.audio"),
     message:
         "{wildcards.corpus}/{wildcards.shard}: any audio to 24 kHz mono"
     script:
@@ -65,14 +65,14 @@ rule manifests:
         "logs/manifests/{corpus}.log",
     benchmark:
         "results/benchmarks/manifests/{corpus}.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         corpus=lambda w: section(CORPORA[w.corpus]),
         split=section(CONFIG.split),
         strict=CONFIG.audio.strict,
         code=digest_of("revoice.manifests"),
-    resources:
-        mem_mb=4000,
-        runtime=60,
     message:
         "{wildcards.corpus}: Lhotse manifests, split into train, dev and test"
     script:

@@ -15,14 +15,14 @@ rule evaluate:
         "logs/evaluate/{experiment}.log",
     benchmark:
         "results/benchmarks/evaluate/{experiment}.tsv"
-    params:
-        evaluation=section(CONFIG.evaluation),
-        code=digest_of("revoice.evaluation", "revoice.tables", "revoice.metrics"),
     threads: 2
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=gpus("evaluate"),
+    params:
+        evaluation=section(CONFIG.evaluation),
+        code=digest_of("revoice.evaluation", "revoice.tables", "revoice.metrics"),
     message:
         "{wildcards.experiment}: loss and Top10Accuracy on train, dev and test"
     script:
@@ -45,14 +45,14 @@ rule synthesize:
         "logs/synthesize/{experiment}.log",
     benchmark:
         "results/benchmarks/synthesize/{experiment}.tsv"
-    params:
-        synthesis=section(CONFIG.synthesis),
-        code=digest_of("revoice.synthesis", "revoice.model", "revoice.codec"),
     threads: 2
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=gpus("synthesize"),
+    params:
+        synthesis=section(CONFIG.synthesis),
+        code=digest_of("revoice.synthesis", "revoice.model", "revoice.codec"),
     message:
         "{wildcards.experiment}: speaking the test sentences"
     script:
@@ -66,20 +66,20 @@ rule score:
         model="results/{experiment}/model.json",
         codec="results/codec/codec.json",
     output:
-        scores="results/{experiment}/scores.csv",
-        per_sentence="results/{experiment}/scores_per_sentence.csv",
+        csv="results/{experiment}/scores.csv",
+        clips="results/{experiment}/scores_per_sentence.csv",
         markdown="results/{experiment}/scores.md",
     log:
         "logs/score/{experiment}.log",
     benchmark:
         "results/benchmarks/score/{experiment}.tsv"
-    params:
-        score=section(CONFIG.score),
-        code=digest_of("revoice.scoring", "revoice.normalise"),
     threads: 2
     resources:
         mem_mb=4000,
         runtime=240,
+    params:
+        score=section(CONFIG.score),
+        code=digest_of("revoice.scoring", "revoice.normalise"),
     message:
         "{wildcards.experiment}: word error rate, speaker similarity, DNSMOS, duration"
     script:

@@ -25,11 +25,11 @@ rule import_checkpoint:
         "logs/import_checkpoint/{name}.log",
     benchmark:
         "results/benchmarks/import_checkpoint/{name}.tsv"
-    params:
-        code=digest_of("revoice.checkpoints"),
     resources:
         mem_mb=6000,
         runtime=30,
+    params:
+        code=digest_of("revoice.checkpoints"),
     message:
         "{wildcards.name}: importing an original checkpoint"
     script:
@@ -46,11 +46,11 @@ rule export_checkpoint:
         "logs/export_checkpoint/{experiment}.log",
     benchmark:
         "results/benchmarks/export_checkpoint/{experiment}.tsv"
-    params:
-        code=digest_of("revoice.checkpoints"),
     resources:
         mem_mb=6000,
         runtime=30,
+    params:
+        code=digest_of("revoice.checkpoints"),
     message:
         "{wildcards.experiment}: exporting to the original's own form"
     script:

@@ -20,13 +20,13 @@ rule tokenize_text:
         "logs/tokenize_text/{text}.log",
     benchmark:
         "results/benchmarks/tokenize_text/{text}.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=lambda w, attempt: 120 * attempt,
     params:
         tokenizer=lambda w: TEXTS[w.text].tokenizer,
         text=section(CONFIG.text),
         code=digest_of("revoice.text"),
-    resources:
-        mem_mb=4000,
-        runtime=lambda w, attempt: 120 * attempt,
     message:
         "{wildcards.text}: text to phonemes and ids"
     script:

@@ -1,0 +1,43 @@
+"""Tokenized cuts with their codes, those that fit to be trained on, and a list of the others."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+from lhotse import CutSet
+
+from revoice.config import LimitsConfig
+from revoice.data import exclusion_reason, excluded_row
+from revoice.examples import attach_codes
+from revoice.files import atomic
+from revoice.workflow import script_logging
+
+script_logging(snakemake)
+limits = LimitsConfig(**snakemake.params.limits)
+# results/corpora/{corpus}/codes/{shard}.jsonl.gz
+encoded = {
+    f"{path.parts[-3]}/{path.name.removesuffix('.jsonl.gz')}": path
+    for path in map(Path, snakemake.input.codes)
+}
+excluded = []
+for split in ("train", "dev", "test"):
+    kept = 0
+    with (
+        atomic(snakemake.output[split]) as temporary,
+        CutSet.open_writer(temporary) as writer,
+    ):
+        for cut in attach_codes(CutSet.from_file(snakemake.input[split]), encoded):
+            if reason := exclusion_reason(cut, limits):
+                excluded.append({"split": split, **excluded_row(cut, reason)})
+            else:
+                writer.write(cut)
+                kept += 1
+    logging.info("%s: %d cuts", split, kept)
+    if not kept:
+        raise ValueError(
+            f"no cut is left in {split}: raise split.{split}, or widen the experiment's `limits` "
+            f"(the log {snakemake.log[0]} and the corpora's rejected.csv say what was left out)"
+        )
+with atomic(snakemake.output.excluded) as temporary:
+    columns = ["split", "id", "seconds", "symbols", "frames", "reason"]
+    pd.DataFrame(excluded, columns=columns).to_csv(temporary, index=False)
