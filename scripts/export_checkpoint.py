@@ -4,4 +4,4 @@ from revoice.checkpoints import export_checkpoint
 from revoice.workflow import script_logging
 
 script_logging(snakemake)
-export_checkpoint(snakemake.input.weights.removesuffix(".safetensors"), snakemake.output.checkpoint)
+export_checkpoint(snakemake.input.weights.removesuffix(".safetensors"), snakemake.output[0])

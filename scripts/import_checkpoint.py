@@ -8,11 +8,11 @@ from revoice.workflow import script_logging
 script_logging(snakemake)
 params = snakemake.params
 config = import_checkpoint(
-    snakemake.input.checkpoint,
+    snakemake.input[0],
     snakemake.output.weights.removesuffix(".safetensors"),
     heads=params.get("heads"),
     languages=params.get("languages"),
     pad=params.get("pad"),
     meta=params.get("meta"),
 )
-logging.info("%s is %s", snakemake.input.checkpoint, config)
+logging.info("%s is %s", snakemake.input[0], config)

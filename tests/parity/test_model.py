@@ -4,13 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from revoice.checkpoints import recognise
 from revoice.metrics import ar_loss, ar_top10, nar_loss, nar_top10
-from revoice.model import AR, NAR, ModelConfig
+from revoice.model import AR, NAR, ModelConfig, tied_tensors
+from revoice.presets import Prompt, read_preset, write_preset
+from revoice.synthesis import Request, synthesise
 
 FOLDERS = ("lifeiteng", "vallex")
 
@@ -113,3 +117,65 @@ def test_logits(folder: Path) -> None:
             assert logits.shape == reference[name].shape, name
             assert close(logits, reference[name]), name
     assert seen == set(reference)
+
+
+def test_greedy_codes(shared: Path) -> None:
+    folder = shared / "parity" / "vallex"
+    expected, config = read(folder)
+    ar, nar = load(folder, config)
+    tensors = load_file(folder / "greedy.safetensors")
+    requests, references = [], []
+    for case in expected["greedy_cases"]:
+        i, language = case["case"], case["text_language"]
+        ids, prompt_ids = tensors[f"text_{i}"].tolist(), tensors[f"prompt_text_{i}"].tolist()
+        prompt = Prompt(
+            prompt_ids,
+            [case["prompt_language"]] * len(prompt_ids),
+            tensors[f"prompt_codes_{i}"].numpy(),
+        )
+        languages = language if isinstance(language, list) else [language] * len(ids)
+        requests.append(Request(ids, languages, prompt))
+        references.append(tensors[f"expected_codes_{i}"].numpy())
+        assert len(references[-1]) == case["frames"]
+    assert requests
+    singly = [synthesise(ar, nar, [request])[0] for request in requests]
+    together = synthesise(ar, nar, requests)
+    for one, batched, reference in zip(singly, together, references, strict=True):
+        np.testing.assert_array_equal(one.codes, reference)
+        np.testing.assert_array_equal(batched.codes, reference)
+        assert one.ended == batched.ended
+
+
+def test_presets(shared: Path, tmp_path: Path) -> None:
+    paths = sorted((shared / "parity" / "presets").glob("*.npz"))
+    assert paths
+    for path in paths:
+        prompt = read_preset(path)
+        write_preset(tmp_path / path.name, prompt)
+        with np.load(path) as before, np.load(tmp_path / path.name) as after:
+            assert set(after) == set(before)
+            for name in before:
+                assert after[name].dtype == before[name].dtype
+                np.testing.assert_array_equal(after[name], before[name])
+            order = {0: "zh", 1: "ja", 2: "en"}
+            assert set(prompt.languages) == {order[int(before["lang_code"])]}
+            assert prompt.codes.shape == before["audio_tokens"].shape[1:]
+            assert list(prompt.ids) == before["text_tokens"][0].tolist()
+
+
+def test_checkpoint_layout(shared: Path) -> None:
+    layout = json.loads((shared / "parity" / "vallex" / "checkpoint_layout.json").read_text())
+    shapes = {name: tuple(shape) for name, shape in layout["tensors"].items()}
+    state = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    for tied in layout["shared_tensors"]:
+        for name in tied[1:]:
+            state[name] = state[tied[0]]
+    config = recognise(state, "checkpoint_layout.json")
+    assert (config.width, config.layers) == (layout["d_model"], layout["num_layers"])
+    assert config.heads == layout["nhead"]
+    assert config.layout == "vallex"
+    tied_pairs = {frozenset(pair) for pair in tied_tensors(config.quantizers)}
+    assert tied_pairs == {frozenset(pair) for pair in layout["shared_tensors"]}
+    with torch.device("meta"):
+        ours = AR(config).state_dict() | NAR(config).state_dict()
+    assert {name: tuple(value.shape) for name, value in ours.items()} == shapes
