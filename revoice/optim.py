@@ -1,0 +1,269 @@
+"""Optimizers and learning-rate schedules: AdamW with cosine decay, ScaledAdam with Eden."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from revoice.config import StageConfig
+
+
+def make_optimizer(
+    named_parameters: Iterable[tuple[str, nn.Parameter]], stage: StageConfig
+) -> torch.optim.Optimizer:
+    """The stage's optimizer over those of the parameters that take a gradient.
+
+    AdamW decays matrices and leaves vectors and scalars (norms, biases, alphas) alone.
+
+    Raises:
+        ValueError: no parameter takes a gradient.
+    """
+    parameters = [parameter for _, parameter in named_parameters if parameter.requires_grad]
+    if not parameters:
+        raise ValueError("no parameter is trainable: look at `trainable` and `lora` of the stage")
+    if stage.optimizer == "scaled_adam":
+        return ScaledAdam(parameters, lr=stage.lr)
+    groups = [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": stage.weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=stage.lr, betas=(0.9, 0.95))
+
+
+def make_schedule(
+    optimizer: torch.optim.Optimizer, stage: StageConfig, total_steps: int, steps_per_epoch: float
+) -> LambdaLR:
+    """The stage's schedule; call its `step()` after every optimizer step.
+
+    Args:
+        total_steps: optimizer steps of the whole training, where the cosine ends.
+        steps_per_epoch: for a warm-up given in epochs, and for Eden.
+    """
+    warmup = stage.warmup_steps or round((stage.warmup_epochs or 0) * steps_per_epoch)
+    factors: dict[str, Callable[[int], float]] = {
+        "cosine": lambda step: cosine(step, total_steps, warmup),
+        "constant": lambda step: warm_up(step, warmup),
+        "eden": lambda step: eden(step, int(step // steps_per_epoch), warmup),
+    }
+    return LambdaLR(optimizer, factors[stage.schedule])
+
+
+def warm_up(step: int, warmup: int) -> float:
+    """Factor that rises linearly to 1 during `warmup` steps, and is never 0."""
+    return min(1.0, (step + 1) / (warmup + 1))
+
+
+def cosine(step: int, total: int, warmup: int, floor: float = 0.01) -> float:
+    """Factor that, after a linear warm-up, falls along half a cosine to `floor` at `total`."""
+    if step < warmup:
+        return warm_up(step, warmup)
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def eden(
+    batch: int, epoch: int, warmup: int, lr_batches: float = 5000, lr_epochs: float = 4
+) -> float:
+    """Factor that falls with the number of steps and of epochs taken (Zipformer's Eden).
+
+    ((b² + B²) / B²)^(-1/4) · ((e² + E²) / E²)^(-1/4) · w, with w rising linearly from 1/2 to 1
+    during `warmup` steps (arXiv 2310.11230, appendix).
+    """
+    by_batch = (1 + (batch / lr_batches) ** 2) ** -0.25
+    by_epoch = (1 + (epoch / lr_epochs) ** 2) ** -0.25
+    return by_batch * by_epoch * (0.5 + 0.5 * batch / warmup if batch < warmup else 1.0)
+
+
+class ScaledAdam(torch.optim.Optimizer):
+    """Adam whose step is proportional to the size of the tensor, and that learns that size too.
+
+    arXiv 2310.11230, section 3.5. r is the root mean square of a tensor, measured every
+    `size_update_period` steps. A tensor moves as in Adam, times r; besides, from the sums of
+    parameter times gradient, its scale moves as a parameter of its own. Tensors of one element
+    follow Adam with the rate lr · `scalar_lr_scale`. A parameter without gradient counts as one
+    whose gradient is zero. Parameters are expected in float32.
+
+    All that a group has seen beside its tensors' own state (`step`, `norms`, `threshold`) is kept
+    as numbers in `param_groups`, so that `state_dict` holds everything.
+
+    Args:
+        lr: learning rate; 0.03 to 0.05 for a model that starts from nothing.
+        betas: decay of momentum and of the running mean of squares.
+        scalar_lr_scale: rate of the scales and of single elements, as a share of `lr`.
+        eps: added to the root of the mean of squares.
+        param_min_rms: smallest r for the step; below it a tensor's scale is not learnt.
+        param_max_rms: r above which a tensor is made smaller.
+        scalar_max: bound of single elements.
+        size_update_period: steps between two measurements of r and updates of the scale.
+        clipping_scale: gradients whose norm, each tensor's weighted with its r, exceeds this
+            times the median of the norms of late are scaled down; None: no clipping.
+        clipping_update_period: number of norms in the median, and steps between two medians.
+        clip_scales_only: clip only what the scales see, as the first implementation did.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 0.03,
+        betas: tuple[float, float] = (0.9, 0.95),
+        *,
+        scalar_lr_scale: float = 0.1,
+        eps: float = 1e-8,
+        param_min_rms: float = 1e-5,
+        param_max_rms: float = 3.0,
+        scalar_max: float = 10.0,
+        size_update_period: int = 4,
+        clipping_scale: float | None = 2.0,
+        clipping_update_period: int = 100,
+        clip_scales_only: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "scalar_lr_scale": scalar_lr_scale,
+            "eps": eps,
+            "param_min_rms": param_min_rms,
+            "param_max_rms": param_max_rms,
+            "scalar_max": scalar_max,
+            "size_update_period": size_update_period,
+            "clipping_scale": clipping_scale,
+            "clipping_update_period": clipping_update_period,
+            "clip_scales_only": clip_scales_only,
+        }
+        super().__init__(params, {**defaults, "step": 0, "norms": [], "threshold": None})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Take one step; returns what `closure` returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            tensors = [p for p in group["params"] if p.numel() > 1]
+            scalars = [p for p in group["params"] if p.numel() == 1]
+            self._prepare(group)
+            grads, scalar_grads = _grads(tensors), _grads(scalars)
+            clip = self._clipping_factor(tensors, grads, scalar_grads, group)
+            if clip < 1.0 and not group["clip_scales_only"]:
+                grads = [grad * clip for grad in grads]
+                scalar_grads = [grad * clip for grad in scalar_grads]
+                clip = 1.0
+            if tensors:
+                self._step_tensors(tensors, grads, group, clip)
+            if scalars:
+                self._step_scalars(scalars, scalar_grads, group)
+            group["step"] += 1
+        return loss
+
+    def _prepare(self, group: dict[str, Any]) -> None:
+        for p in group["params"]:
+            if self.state[p]:
+                continue
+            self.state[p] = {"momentum": torch.zeros_like(p), "square": torch.zeros_like(p)}
+            if p.numel() > 1:
+                self.state[p] |= {
+                    "rms": p.square().mean().sqrt(),
+                    "products": p.new_zeros(group["size_update_period"]),
+                    "scale_square": p.new_zeros(()),
+                }
+
+    def _gather(self, parameters: list[Tensor], name: str) -> list[Tensor]:
+        return [self.state[p][name] for p in parameters]
+
+    def _clipping_factor(
+        self,
+        tensors: list[Tensor],
+        grads: list[Tensor],
+        scalar_grads: list[Tensor],
+        group: dict[str, Any],
+    ) -> float:
+        """What the gradients are multiplied by; remembers their norm."""
+        if group["clipping_scale"] is None or group["step"] == 0:
+            return 1.0
+        norms = [grad.norm() for grad in scalar_grads]
+        if tensors:
+            norms += torch._foreach_mul(torch._foreach_norm(grads), self._gather(tensors, "rms"))
+        norm = torch.stack(norms).norm().item()
+        period = group["clipping_update_period"]
+        group["norms"] = [*group["norms"], norm][-period:]
+        if group["step"] % period == 0:
+            group["threshold"] = group["clipping_scale"] * sorted(group["norms"])[period // 4 * 2]
+        if group["threshold"] is None:
+            return 1.0
+        return min(1.0, group["threshold"] / (norm + 1e-20))
+
+    def _step_tensors(
+        self, tensors: list[Tensor], grads: list[Tensor], group: dict[str, Any], clip: float
+    ) -> None:
+        beta1, beta2 = group["betas"]
+        lr, step, period = group["lr"], group["step"], group["size_update_period"]
+        momenta, rms = self._gather(tensors, "momentum"), self._gather(tensors, "rms")
+
+        torch._foreach_mul_(momenta, beta1)
+        for p, grad in zip(tensors, grads, strict=True):
+            self.state[p]["products"][step % period] = (p * grad).sum() * clip
+        if step % period == period - 1:
+            for p, r in zip(tensors, rms, strict=True):
+                r.copy_(p.square().mean().sqrt())
+            if step > 0:
+                changes = torch._foreach_mul(tensors, self._scale_steps(tensors, group))
+                torch._foreach_add_(momenta, changes, alpha=1 - beta1)
+
+        bias = 1 - beta2 ** (step + 1)
+        updates = self._adam_direction(tensors, grads, group, bias if bias < 0.99 else 1.0)
+        sizes = torch._foreach_clamp_min(rms, group["param_min_rms"])
+        torch._foreach_mul_(updates, sizes)
+        torch._foreach_add_(momenta, updates, alpha=-lr * (1 - beta1))
+        torch._foreach_add_(tensors, momenta)
+
+    def _scale_steps(self, tensors: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        """By what share of itself each tensor is to grow: Adam on the logarithm of its scale."""
+        period = group["size_update_period"]
+        decay = group["betas"][1] ** period
+        products = torch.stack(self._gather(tensors, "products"))  # (tensors, period)
+        squares = self._gather(tensors, "scale_square")
+        torch._foreach_mul_(squares, decay)
+        torch._foreach_add_(squares, list(products.square().mean(1)), alpha=1 - decay)
+
+        lr = group["lr"] * group["scalar_lr_scale"]
+        updates = (group["step"] + 1) // period
+        denominator = torch.stack(squares).sqrt() + group["eps"]
+        steps = -lr * math.sqrt(1 - decay**updates) * products.sum(1) / denominator
+        rms = torch.stack(self._gather(tensors, "rms"))
+        steps = steps.masked_fill(rms < group["param_min_rms"], 0.0)
+        return list(steps.masked_fill(rms > group["param_max_rms"], -lr * period))
+
+    def _step_scalars(
+        self, scalars: list[Tensor], grads: list[Tensor], group: dict[str, Any]
+    ) -> None:
+        beta1, beta2 = group["betas"]
+        momenta = self._gather(scalars, "momentum")
+        bias = 1 - beta2 ** (group["step"] + 1)
+        updates = self._adam_direction(scalars, grads, group, bias)
+        lr = group["lr"] * group["scalar_lr_scale"]
+        torch._foreach_mul_(momenta, beta1)
+        torch._foreach_add_(momenta, updates, alpha=-lr * (1 - beta1))
+        for p in scalars:
+            p.clamp_(-group["scalar_max"], group["scalar_max"])
+        torch._foreach_add_(scalars, momenta)
+
+    def _adam_direction(
+        self, parameters: list[Tensor], grads: list[Tensor], group: dict[str, Any], bias: float
+    ) -> list[Tensor]:
+        """g / (sqrt(v / bias) + eps), v being the running mean of squares that g goes into."""
+        beta2 = group["betas"][1]
+        squares = self._gather(parameters, "square")
+        torch._foreach_mul_(squares, beta2)
+        torch._foreach_addcmul_(squares, grads, grads, value=1 - beta2)
+        denominators = torch._foreach_div(squares, bias)
+        torch._foreach_sqrt_(denominators)
+        torch._foreach_add_(denominators, group["eps"])
+        return list(torch._foreach_div(grads, denominators))
+
+
+def _grads(parameters: list[Tensor]) -> list[Tensor]:
+    return [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
