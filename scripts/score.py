@@ -1,0 +1,21 @@
+"""The test sentences as recording, reconstruction and synthesis: what the measures say."""
+
+import pandas as pd
+
+from revoice.config import ScoreConfig
+from revoice.files import atomic
+from revoice.scoring import score_sentences, scores_markdown
+from revoice.workflow import script_logging
+
+script_logging(snakemake)
+sentences = pd.read_csv(
+    snakemake.input.sentences, dtype={"id": str, "speaker": str, "prompt_id": str}
+)
+config = ScoreConfig.model_validate(snakemake.params.score)
+clips, summary = score_sentences(sentences, config, snakemake.threads)
+with atomic(snakemake.output.clips) as temporary:
+    clips.to_csv(temporary, index=False)
+with atomic(snakemake.output.csv) as temporary:
+    summary.to_csv(temporary, index=False)
+with atomic(snakemake.output.markdown) as temporary:
+    temporary.write_text(scores_markdown(summary), "utf-8")
