@@ -4,19 +4,38 @@ import logging
 import os
 import time
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import requests
+import yaml
 
 from revoice.files import read_json, sha256, write_json
 
 log = logging.getLogger(__name__)
 
+PUBLISHED = Path(__file__).parent.parent / "resources" / "pretrained.yaml"
 BLOCK = 1 << 16  # bytes; a transfer that breaks off loses less than one block
 
 
 class DownloadError(RuntimeError):
     """A file could not be had; the message says why and where to put it by hand."""
+
+
+class Published(NamedTuple):
+    """Published weights: where they are, their file's name, its SHA-256 (empty: not known)."""
+
+    url: str
+    file: str
+    sha256: str
+
+
+def published(name: str) -> Published:
+    """The entry of `resources/pretrained.yaml`, e.g. "vallex"; ValueError for an unknown name."""
+    entries = yaml.safe_load(PUBLISHED.read_text("utf-8"))
+    if name not in entries:
+        raise ValueError(f"{PUBLISHED.name} has no weights {name!r}; it has {', '.join(entries)}")
+    return Published(**entries[name])
 
 
 def download(

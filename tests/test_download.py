@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from revoice.download import BLOCK, DownloadError, download
+from revoice.download import BLOCK, DownloadError, download, published
 from revoice.files import sha256
 
 CONTENT = bytes(range(256)) * 5000
@@ -199,3 +199,21 @@ def test_unknown_digest_is_said(
     with caplog.at_level(logging.WARNING):
         assert fetch(server, tmp_path / "weights.pt", expected=None) == DIGEST
     assert DIGEST in caplog.text
+
+
+@pytest.mark.parametrize("name", ["vallex", "encodec_24khz"])
+def test_published_weights(name: str) -> None:
+    weights = published(name)
+    assert weights.url.startswith("https://")
+    assert weights.url.endswith(weights.file)
+    assert len(weights.sha256) in {0, 64}
+
+
+def test_encodec_digest_is_the_one_in_its_name() -> None:
+    weights = published("encodec_24khz")
+    assert weights.sha256[:8] == weights.file.removesuffix(".th")[-8:]
+
+
+def test_unknown_weights() -> None:
+    with pytest.raises(ValueError, match="no weights 'nothing'; it has vallex"):
+        published("nothing")
