@@ -5,6 +5,7 @@ them a file that was put there by hand or a transfer that can be continued.
 """
 
 import os
+import shutil
 from pathlib import Path
 
 from revoice.download import download, published
@@ -17,7 +18,10 @@ output = Path(snakemake.output[0])
 path = output.with_name(weights.file)
 digest = download(weights.url, path, weights.sha256)
 with atomic(output) as temporary:
-    os.link(path, temporary)  # no second copy
+    try:
+        os.link(path, temporary)  # no second copy
+    except OSError:  # a file system without links
+        shutil.copyfile(path, temporary)
 write_json(
     snakemake.output.record,
     {"file": path.name, "url": weights.url, "sha256": digest, "verified": bool(weights.sha256)},
