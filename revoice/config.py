@@ -2,13 +2,18 @@
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
+
+# Folders of `results/` that are no experiment's, and words that `init` knows.
+RESERVED = frozenset(["benchmarks", "codec", "corpora", "pretrained", "text", "scratch", "vallex"])
 
 
 class Section(BaseModel):
@@ -239,9 +244,26 @@ class Config(Section):
                         f"experiments.{name}.corpora: no corpus is called {corpus!r}; "
                         f"corpora: {', '.join(self.corpora)}"
                     )
-            if experiment.init == name:
-                raise ValueError(f"experiments.{name}.init: an experiment cannot start from itself")
+            if name in RESERVED:
+                raise ValueError(f"experiments.{name}: this name is taken, choose another one")
+            self._check_init(name)
         return self
+
+    def _check_init(self, name: str) -> None:
+        """What an experiment starts from exists, and does not start from the experiment."""
+        init = self.experiments[name].init
+        is_path = "/" in init or Path(init).suffix in {".pt", ".pth", ".ckpt", ".safetensors"}
+        if init not in {"scratch", "vallex", *self.experiments} and not is_path:
+            raise ValueError(
+                f"experiments.{name}.init = {init!r} is neither scratch, vallex, a path such as "
+                f"models/{init}.pt, nor an experiment; experiments: {', '.join(self.experiments)}"
+            )
+        chain = [name]
+        while (init := self.experiments[chain[-1]].init) in self.experiments:
+            if init in chain:
+                circle = " -> ".join([*chain, init])
+                raise ValueError(f"experiments.{name}.init goes in a circle: {circle}")
+            chain.append(init)
 
 
 def load_config(values: Mapping[str, Any], source: str = "config.yaml") -> Config:
@@ -259,7 +281,11 @@ def load_config(values: Mapping[str, Any], source: str = "config.yaml") -> Confi
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(fault, source) for fault in error.errors()]
+        faults: dict[str, str] = {}  # what is wrong of each key, by all that it could have been
+        for fault in error.errors():
+            subject, message = _explain(fault)
+            faults[subject] = f"{faults[subject]}; or{message}" if subject in faults else message
+        lines = [f"{source}: {subject}{message}" for subject, message in faults.items()]
         raise ValueError("\n".join(lines)) from None
 
 
@@ -271,10 +297,10 @@ def _extended(
     if not isinstance(own, Mapping) or "extends" not in own:
         return own
     base = own["extends"]
-    if base not in experiments:
+    if not isinstance(base, str) or base not in experiments:
         raise ValueError(
             f"{source}: experiments.{name}.extends: no experiment is called {base!r}; "
-            f"experiments: {', '.join(experiments)}"
+            f"experiments: {', '.join(map(str, experiments))}"
         )
     if base in (*seen, name):
         chain = " -> ".join((*seen, name, base))
@@ -299,45 +325,40 @@ def _merged(below: Any, above: Any) -> Any:
     return kept | {key: _merged(kept.get(key), value) for key, value in above.items()}
 
 
-def _explain(fault: Any, source: str) -> str:
-    """One fault in a person's words: `config.yaml: split.dev = 2: ...`."""
+def _explain(fault: Any) -> tuple[str, str]:
+    """One fault in a person's words: `split.dev = 2`, `: Input should be less than 1`."""
     # pydantic names the branch of a union that it tried; those are no keys of the file
     location = [
-        p for p in fault["loc"] if not (isinstance(p, str) and p.startswith(("literal", "list[")))
+        part
+        for part in fault["loc"]
+        if not str(part).startswith(("literal[", "list[")) and part != "[key]"
     ]
     key = ".".join(str(part) for part in location)
+    if fault["loc"] and fault["loc"][-1] == "[key]":
+        return key, ": not a name: letters, digits, _ . and - make one, a letter or digit first"
     if fault["type"] == "extra_forbidden":
         section = _section(location[:-1])
         near = difflib.get_close_matches(str(location[-1]), section, 3, 0.5)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        return f"{source}: {key} is not a key here.{hint} Keys: {', '.join(section)}"
+        return key, f" is not a key here.{hint} Keys: {', '.join(section)}"
     message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] in {"model_type", "dict_type"}:
+        message = "a section belongs here, with a line `key: value` for each of its keys"
     if not key:
-        return f"{source}: {message}"
+        return "", message
     if fault["type"] in {"missing", "value_error"}:
-        return f"{source}: {key}: {message}"
-    return f"{source}: {key} = {fault['input']!r}: {message}"
+        return key, f": {message}"
+    return f"{key} = {fault['input']!r}", f": {message}"
 
 
 def _section(location: list[Any]) -> list[str]:
     """The keys that the section at `location` knows."""
-    section: Any = Config
+    annotation: Any = Config
     for part in location:
-        if isinstance(section, type) and issubclass(section, Section):
-            section = (
-                section.model_fields[part].annotation if part in section.model_fields else None
-            )
-        else:
-            continue  # the name of a corpus or experiment, or an index
-        section = _model_in(section)
-    return list(section.model_fields) if section else []
-
-
-def _model_in(annotation: Any) -> type[Section] | None:
-    """The section inside an annotation such as `StageConfig | None` or `dict[Name, X]`."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        if found := _model_in(argument):
-            return found
-    return None
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            annotation = annotation.model_fields[part].annotation
+        else:  # dict[Name, X]: the part is the name of a corpus or an experiment
+            annotation = get_args(annotation)[-1]
+        if NoneType in get_args(annotation):  # X | None
+            annotation = get_args(annotation)[0]
+    return list(annotation.model_fields)

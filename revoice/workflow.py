@@ -52,11 +52,11 @@ def digest_of(*modules: str) -> str:
 
 def _sources(modules: Iterable[str]) -> Iterable[Path]:
     for module in modules:
-        parts = module.split(".")[1:]
-        file, folder = PACKAGE.joinpath(*parts).with_suffix(".py"), PACKAGE.joinpath(*parts)
-        if parts and file.is_file():
-            yield file
-        elif folder.is_dir():
+        name, *parts = module.split(".")
+        folder = PACKAGE.joinpath(*parts)
+        if parts and name == "revoice" and folder.with_suffix(".py").is_file():
+            yield folder.with_suffix(".py")
+        elif name == "revoice" and folder.is_dir():
             yield from (
                 path for path in folder.rglob("*") if path.suffix in {".py", ".json", ".j2"}
             )

@@ -1,0 +1,255 @@
+"""The configuration: what it accepts, and what it says of what it does not."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from revoice.config import Config, load_config
+
+MINIMAL: dict[str, Any] = {
+    "corpora": {"mine": {"kind": "folder", "path": "recordings"}},
+    "experiments": {"demo": {"corpora": ["mine"], "ar": {"epochs": 2}, "nar": {"epochs": 1}}},
+}
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    """The minimal configuration with values by dotted key, `__` for the dots."""
+    config = copy.deepcopy(MINIMAL)
+    for key, value in values.items():
+        *parents, last = key.split("__")
+        section = config
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = value
+    return config
+
+
+def complaint(**values: Any) -> str:
+    with pytest.raises(ValueError) as error:  # noqa: PT011 (what it says is what is tested)
+        load_config(changed(**values), "my.yaml")
+    return str(error.value)
+
+
+def test_minimal_configuration_and_defaults() -> None:
+    config = load_config(MINIMAL)
+    assert isinstance(config, Config)
+    assert config.experiments["demo"].ar is not None
+    assert config.experiments["demo"].ar.epochs == 2
+    assert config.codec.name == "encodec_24khz"
+    assert config.codec.fallback is None
+    assert config.audio.strict is False
+
+
+def test_default_configuration_is_valid(pytestconfig: pytest.Config) -> None:
+    path = Path(pytestconfig.rootpath) / "config.yaml"
+    config = load_config(yaml.safe_load(path.read_text("utf-8")))
+    assert config.codec.fallback == "world"
+
+
+def test_values_are_not_changed_in_place() -> None:
+    values = changed(experiments__second={"extends": "demo"})
+    before = copy.deepcopy(values)
+    load_config(values)
+    assert values == before
+
+
+def test_numbers_in_yaml_notation_without_a_dot() -> None:
+    values = changed(experiments__demo__ar=yaml.safe_load("{epochs: 1, lr: 1e-3}"))
+    stage = load_config(values).experiments["demo"].ar
+    assert stage is not None
+    assert stage.lr == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "near"),
+    [
+        ({"splits": {}}, "splits", "split"),
+        ({"corpora__mine__kinds": "folder"}, "corpora.mine.kinds", "kind"),
+        ({"audio__loudnes": -20}, "audio.loudnes", "loudness"),
+        ({"experiments__demo__tokeniser": "espeak"}, "experiments.demo.tokeniser", "tokenizer"),
+        ({"experiments__demo__ar__epoch": 3}, "experiments.demo.ar.epoch", "epochs"),
+        ({"experiments__demo__nar__lora": {"rnk": 4}}, "experiments.demo.nar.lora.rnk", "rank"),
+        ({"experiments__demo__model": {"widht": 4}}, "experiments.demo.model.widht", "width"),
+    ],
+)
+def test_unknown_keys_name_near_misses(values: dict[str, Any], key: str, near: str) -> None:
+    message = complaint(**values).splitlines()[0]
+    assert message.startswith(f"my.yaml: {key} is not a key here. Did you mean {near}")
+    assert near in message.split("Keys: ")[1].split(", ")
+
+
+def test_unknown_key_like_no_other_lists_the_keys() -> None:
+    message = complaint(experiments__demo__ar__zzz=1)
+    assert "Did you mean" not in message
+    assert "Keys: trainable, lora, optimizer" in message
+
+
+def test_section_named_like_a_key_of_its_own() -> None:
+    message = complaint(corpora__kind={"kind": "folder", "path": "x", "speakers": "me"})
+    assert "corpora.kind.speakers is not a key here. Did you mean speaker" in message
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"split__dev": 2}, "split.dev = 2: Input should be less than 1"),
+        ({"split__by": "words"}, "split.by = 'words': Input should be 'text' or 'speaker'"),
+        ({"audio__loudness": "loud"}, "audio.loudness = 'loud': Input should be a valid number"),
+        ({"experiments__demo__ar__lr": -1}, "experiments.demo.ar.lr = -1: Input should be greater"),
+        ({"corpora__mine__languages": "en"}, "corpora.mine.languages = 'en': Input should be a"),
+        ({"corpora__mine__languages": [False]}, "corpora.mine.languages.0 = False: Input should"),
+        ({"experiments__demo__corpora": []}, "experiments.demo.corpora = []: "),
+        ({"experiments__demo__ar": 3}, "experiments.demo.ar = 3: a section belongs here"),
+        ({"corpora__mine": None}, "corpora.mine = None: a section belongs here"),
+        ({"codec__fallback": "opus"}, "codec.fallback = 'opus': Input should be 'world'"),
+        ({"experiments": {}}, "experiments = {}: "),
+        ({"corpora__my corpus": {"kind": "asterisk"}}, "corpora.my corpus: not a name"),
+        ({"corpora__../up": {"kind": "asterisk"}}, "corpora.../up: not a name"),
+    ],
+)
+def test_wrong_values_are_named_with_what_was_expected(
+    values: dict[str, Any], expected: str
+) -> None:
+    assert complaint(**values).startswith(f"my.yaml: {expected}")
+
+
+def test_missing_section() -> None:
+    with pytest.raises(ValueError, match=r"my\.yaml: corpora: Field required"):
+        load_config({"experiments": MINIMAL["experiments"]}, "my.yaml")
+
+
+@pytest.mark.parametrize("value", [5, [5], {"a": 1}])
+def test_alternatives_of_a_value_are_no_part_of_its_key(value: Any) -> None:
+    message = complaint(experiments__demo__ar__trainable=value)
+    assert "literal" not in message
+    assert "list[" not in message
+    for line in message.splitlines():
+        assert line.startswith("my.yaml: experiments.demo.ar.trainable")
+    assert "Input should be 'all'" in message
+
+
+def test_every_fault_has_a_line() -> None:
+    message = complaint(split__dev=2, audio__strct=True, experiments__demo__ar__keep=0)
+    assert len(message.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"corpora__mine": {"kind": "folder"}}, "corpora.mine: a corpus of kind 'folder' needs"),
+        ({"corpora__mine__languages": []}, "corpora.mine: `languages` is empty"),
+        ({"corpora__mine__languages": ["en", "fr"]}, "corpora.mine: `languages` takes one"),
+        ({"split": {"dev": 0.5, "test": 0.5}}, "split: dev + test is 1: nothing is left"),
+        ({"split__dev_speakers": ["a"]}, "split: dev_speakers and test_speakers need"),
+        ({"experiments__demo__ar__steps": 5}, "experiments.demo.ar: give either `epochs` or"),
+        ({"experiments__demo__ar": {}}, "experiments.demo.ar: give either `epochs` or `steps`"),
+        (
+            {"experiments__demo__ar": {"epochs": 1, "warmup_steps": 1, "warmup_epochs": 1}},
+            "experiments.demo.ar: give either `warmup_steps` or `warmup_epochs`, not both",
+        ),
+        ({"experiments__demo__model": {"width": 10, "heads": 4}}, "experiments.demo.model: width"),
+        ({"experiments__demo__nar": None}, "experiments.demo: `init: scratch` needs both"),
+        ({"experiments__demo__init": "vallex"}, "experiments.demo: `init: vallex` needs `token"),
+        ({"experiments__demo__corpora": ["your"]}, "experiments.demo.corpora: no corpus is called"),
+        ({"score__recognizer": "whisper"}, "score: `recognizer: whisper` needs `whisper_model`"),
+    ],
+)
+def test_what_does_not_fit_together(values: dict[str, Any], expected: str) -> None:
+    message = complaint(**values)
+    assert message.startswith(f"my.yaml: {expected}")
+    assert len(message.splitlines()) == 1
+
+
+def test_names_that_results_use_are_taken() -> None:
+    experiments = {"codec": MINIMAL["experiments"]["demo"]}
+    assert "experiments.codec: this name is taken" in complaint(experiments=experiments)
+
+
+def test_init_is_an_experiment_a_path_or_a_word() -> None:
+    second = {"corpora": ["mine"], "ar": {"epochs": 1}}
+    for init in ["demo", "models/other.pt", "other.safetensors"]:
+        config = load_config(changed(experiments__second={**second, "init": init}))
+        assert config.experiments["second"].init == init
+        assert config.experiments["second"].nar is None
+    message = complaint(experiments__second={**second, "init": "dmo"})
+    assert "experiments.second.init = 'dmo' is neither" in message
+    assert "experiments: demo, second" in message
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_init_in_a_circle(length: int) -> None:
+    stage = {"corpora": ["mine"]}
+    experiments = {f"e{i}": {**stage, "init": f"e{(i + 1) % length}"} for i in range(length)}
+    names = " -> ".join(f"e{i % length}" for i in range(length + 1))
+    assert f"experiments.e0.init goes in a circle: {names}" in complaint(experiments=experiments)
+
+
+def test_extends_takes_over_section_by_section() -> None:
+    config = load_config(
+        changed(
+            experiments__demo__ar={"epochs": 2, "lr": 0.5, "lora": {"rank": 4}},
+            experiments__second={"extends": "demo", "ar": {"seed": 7, "lora": {"alpha": 1}}},
+            experiments__third={"extends": "second", "ar": {"lora": None}, "nar": {"lr": 0.25}},
+        )
+    )
+    second, third = config.experiments["second"], config.experiments["third"]
+    assert second.ar is not None
+    assert second.ar.lora is not None
+    assert (second.ar.epochs, second.ar.lr, second.ar.seed) == (2, 0.5, 7)
+    assert (second.ar.lora.rank, second.ar.lora.alpha) == (4, 1)
+    assert third.ar is not None
+    assert third.nar is not None
+    assert (third.ar.seed, third.ar.lora, third.nar.epochs, third.nar.lr) == (7, None, 1, 0.25)
+    assert third.corpora == ["mine"]
+
+
+def test_extends_before_what_it_extends() -> None:
+    experiments = {"first": {"extends": "demo"}, **MINIMAL["experiments"]}
+    config = load_config(changed(experiments=experiments))
+    assert config.experiments["first"] == config.experiments["demo"]
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "left", "gone"),
+    [
+        ({"epochs": 3}, {"steps": 5}, "steps", "epochs"),
+        ({"steps": 3}, {"epochs": 5}, "epochs", "steps"),
+        ({"epochs": 1, "warmup_steps": 3}, {"warmup_epochs": 5}, "warmup_epochs", "warmup_steps"),
+        ({"epochs": 1, "warmup_epochs": 3}, {"warmup_steps": 5}, "warmup_steps", "warmup_epochs"),
+    ],
+)
+def test_extends_replaces_the_alternative(
+    below: dict[str, int], above: dict[str, int], left: str, gone: str
+) -> None:
+    values = changed(
+        experiments__demo__ar=below, experiments__second={"extends": "demo", "ar": above}
+    )
+    stage = load_config(values).experiments["second"].ar
+    assert getattr(stage, left) == 5
+    assert getattr(stage, gone) is None
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        ({"extends": "dmo"}, "experiments.second.extends: no experiment is called 'dmo'"),
+        ({"extends": ["demo"]}, "experiments.second.extends: no experiment is called ['demo']"),
+        ({"extends": "second"}, "experiments.second.extends goes in a circle: second -> second"),
+    ],
+)
+def test_extends_nothing_that_can_be_extended(second: dict[str, Any], expected: str) -> None:
+    assert complaint(experiments__second=second).startswith(f"my.yaml: {expected}")
+
+
+def test_extends_in_a_longer_circle() -> None:
+    experiments = {"a": {"extends": "b"}, "b": {"extends": "c"}, "c": {"extends": "b"}}
+    assert "goes in a circle: a -> b -> c -> b" in complaint(experiments=experiments)
+
+
+def test_faults_in_what_is_extended_name_both() -> None:
+    message = complaint(experiments__demo__ar__lrr=1, experiments__second={"extends": "demo"})
+    assert "experiments.demo.ar.lrr is not a key here. Did you mean lr" in message
+    assert "experiments.second.ar.lrr is not a key here" in message
