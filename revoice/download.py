@@ -23,10 +23,9 @@ class DownloadError(RuntimeError):
 
 
 class Published(NamedTuple):
-    """Published weights: where they are, their file's name, its SHA-256 (empty: not known)."""
+    """Published weights: where they are, and their SHA-256 (empty: not known)."""
 
     url: str
-    file: str
     sha256: str
 
 
