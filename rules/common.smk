@@ -11,6 +11,7 @@ except ValueError as error:
     raise WorkflowError(str(error))
 
 CORPORA = {name: CONFIG.corpora[name] for e in CONFIG.experiments.values() for name in e.corpora}
+RESOURCES = Path(workflow.basedir) / "resources"
 SPLITS = ["train", "dev", "test"]
 # The WORLD codec is fitted on the first experiment's training speech.
 FIT_CORPORA = next(iter(CONFIG.experiments.values())).corpora
@@ -30,14 +31,27 @@ def corpus_shards(name):
     folder = Path("results/corpora") / name
     if not workflow.is_main_process:
         return listed_shards(folder)
-    seconds = 60 * CONFIG.audio.shard_minutes
     try:
-        return index_corpus(CORPORA[name], folder, seconds)
+        return index_corpus(CORPORA[name], folder, 60 * CONFIG.audio.shard_minutes)
     except ValueError as error:
         raise WorkflowError(f"corpora.{name}: {error}")
 
 
-SHARDS = {name: corpus_shards(name) for name in CORPORA}
+def is_there(name):
+    """Whether the files of a corpus are there, or are known before they are fetched."""
+    corpus = CORPORA[name]
+    return corpus.kind not in {"libritts", "ljspeech"} or Path(corpus.path).exists()
+
+
+SHARDS = {name: corpus_shards(name) for name in CORPORA if is_there(name)}
+
+
+def shards_of(name):
+    """The shards of a corpus, which is fetched first where it is not there."""
+    if name not in SHARDS:
+        checkpoints.fetch_recipe.get(corpus=name)
+        SHARDS[name] = corpus_shards(name)
+    return SHARDS[name]
 
 
 def section(model):
@@ -48,7 +62,7 @@ def section(model):
 def of_shards(pattern, corpora):
     """`pattern` for every shard of the corpora, in the order of their names."""
     return [
-        pattern.format(corpus=corpus, shard=shard) for corpus in corpora for shard in SHARDS[corpus]
+        pattern.format(corpus=corpus, shard=shard) for corpus in corpora for shard in shards_of(corpus)
     ]
 
 
@@ -70,13 +84,21 @@ def tokenizer_of(name):
     return f"results/text/{text_of(name)}/tokenizer.json"
 
 
-def initial_part(init, part):
+def initial_model(init, part):
     """The weights that a part starts from: an experiment's, or a checkpoint's."""
     if init in CONFIG.experiments:
-        return f"results/{init}/{part}/model.safetensors"
+        return trained_part(init, part)
     if init.endswith(".safetensors"):
         return init
     return f"results/pretrained/{checkpoint_name(init)}/model.safetensors"
+
+
+def trained_part(name, part):
+    """A part of an experiment: what was trained, or what it starts from where it is not trained."""
+    experiment = CONFIG.experiments[name]
+    if getattr(experiment, part):
+        return f"results/{name}/{part}/model.safetensors"
+    return initial_model(experiment.init, part)
 
 
 def checkpoint_name(init):
@@ -89,6 +111,11 @@ CHECKPOINTS = {
     for init in (experiment.init for experiment in CONFIG.experiments.values())
     if init != "scratch" and init not in CONFIG.experiments and not init.endswith(".safetensors")
 }
+
+
+def checkpoint_of(w):
+    """The record of the published checkpoint's download, or a checkpoint's own file."""
+    return f"data/pretrained/{w.name}.json" if w.name == "vallex" else CHECKPOINTS[w.name]
 
 
 def gpus(rule):
@@ -109,7 +136,7 @@ def training_inputs(part):
             "codec": "results/codec/codec.json",
         }
         if experiment.init != "scratch":
-            files["init"] = initial_part(experiment.init, part)
+            files["init"] = initial_model(experiment.init, part)
         return files
 
     return inputs

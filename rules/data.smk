@@ -1,4 +1,6 @@
 rule fetch_corpus:
+    input:
+        sums=RESOURCES / "asterisk" / "{language}.sha256",
     output:
         "data/asterisk/{language}.json",
     log:
@@ -14,6 +16,25 @@ rule fetch_corpus:
         "{wildcards.language}: fetching the default corpus"
     script:
         "../scripts/fetch_corpus.py"
+
+
+# A checkpoint: which files the corpus has, and so its shards, is known once it is there.
+checkpoint fetch_recipe:
+    output:
+        "data/recipes/{corpus}.json",
+    log:
+        "logs/fetch_recipe/{corpus}.log",
+    benchmark:
+        "results/benchmarks/fetch_recipe/{corpus}.tsv"
+    params:
+        corpus=lambda w: section(CORPORA[w.corpus]),
+    resources:
+        mem_mb=1000,
+        runtime=720,
+    message:
+        "{wildcards.corpus}: fetching by Lhotse's recipe"
+    script:
+        "../scripts/fetch_recipe.py"
 
 
 rule resample:

@@ -1,11 +1,16 @@
+# The weights are no output: Snakemake would remove a file put there by hand, or a half transfer.
 rule fetch_pretrained:
+    input:
+        resource=RESOURCES / "pretrained.yaml",
     output:
-        "data/pretrained/{name}.pt",
         record="data/pretrained/{name}.json",
     log:
         "logs/fetch_pretrained/{name}.log",
     benchmark:
         "results/benchmarks/fetch_pretrained/{name}.tsv"
+    params:
+        name=lambda w: w.name,
+        path="data/pretrained/{name}.pt",
     resources:
         mem_mb=500,
         runtime=120,
@@ -17,7 +22,7 @@ rule fetch_pretrained:
 
 rule import_checkpoint:
     input:
-        lambda w: CHECKPOINTS[w.name],
+        checkpoint_of,
     output:
         weights="results/pretrained/{name}/model.safetensors",
         meta="results/pretrained/{name}/model.json",
@@ -25,11 +30,12 @@ rule import_checkpoint:
         "logs/import_checkpoint/{name}.log",
     benchmark:
         "results/benchmarks/import_checkpoint/{name}.tsv"
+    params:
+        path=lambda w: CHECKPOINTS[w.name],
+        code=digest_of("revoice.checkpoints"),
     resources:
         mem_mb=6000,
         runtime=30,
-    params:
-        code=digest_of("revoice.checkpoints"),
     message:
         "{wildcards.name}: importing an original checkpoint"
     script:

@@ -82,8 +82,8 @@ rule train_nar:
 
 rule assemble:
     input:
-        ar="results/{experiment}/ar/model.safetensors",
-        nar="results/{experiment}/nar/model.safetensors",
+        ar=lambda w: trained_part(w.experiment, "ar"),
+        nar=lambda w: trained_part(w.experiment, "nar"),
     output:
         weights="results/{experiment}/model.safetensors",
         meta="results/{experiment}/model.json",

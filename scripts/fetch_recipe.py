@@ -1,0 +1,26 @@
+"""A public corpus, fetched by its Lhotse recipe."""
+
+from pathlib import Path
+
+from lhotse.recipes import download_libritts, download_ljspeech
+
+from revoice.config import CorpusConfig
+from revoice.files import write_json
+from revoice.workflow import script_logging
+
+script_logging(snakemake)
+corpus = CorpusConfig(**snakemake.params.corpus)
+target = Path(corpus.path)
+try:
+    if corpus.kind == "libritts":
+        found = download_libritts(target.parent, corpus.parts or "all") / "LibriTTS"
+    else:
+        found = download_ljspeech(target.parent)
+except OSError as error:
+    raise OSError(
+        f"{corpus.kind} could not be fetched ({error}). Unpack it by hand, so that {target} is its "
+        "top folder, and run again."
+    ) from None
+if found != target:
+    found.rename(target)
+write_json(snakemake.output[0], {"kind": corpus.kind, "path": corpus.path, "parts": corpus.parts})
