@@ -236,18 +236,25 @@ def import_checkpoint(
     heads: int | None = None,
     languages: Sequence[str] | None = None,
     pad: int | None = None,
-    meta: dict | None = None,
+    vallex_tokenizer: dict | None = None,
 ) -> ModelConfig:
     """Convert an original's `.pt` to `{stem}.safetensors` and `{stem}.json`, and return its sizes.
 
     The file is a dict with the state dict under "model", or the bare state dict. `heads`,
-    `languages` and `pad` as in `recognise`; `meta` is stored beside the source's SHA-256.
+    `languages` and `pad` as in `recognise`. `vallex_tokenizer` is what a model stores of VALL-E X's
+    tokenizer, and is stored if the checkpoint has that model's languages. Of any other, the file
+    does not tell the symbol table, and "tokenizer" is null.
     Raises ValueError where `read_checkpoint` or `recognise` does.
     """
     state = read_checkpoint(pt_path)
     config = recognise(state, str(pt_path), heads, languages, pad)
-    source = {"file": Path(pt_path).name, "sha256": sha256(pt_path)}
-    save_model(stem, state, {"source": source, **(meta or {}), "model": config})
+    published = config.languages[: len(VALLEX_LANGUAGES)] == VALLEX_LANGUAGES
+    meta = {
+        "model": config,
+        "tokenizer": vallex_tokenizer if published else None,
+        "source": {"file": Path(pt_path).name, "sha256": sha256(pt_path)},
+    }
+    save_model(stem, state, meta)
     return config
 
 

@@ -16,7 +16,7 @@ FRAMES_PER_SYMBOL = 16  # an utterance that has not ended by then is cut off
 
 @dataclass(frozen=True)
 class Request:
-    """One text to synthesise; `ids` and `languages` are one per symbol.
+    """One text to synthesize; `ids` and `languages` are one per symbol.
 
     `accent`: a language whose embedding the text gets in place of its own.
     """
@@ -87,7 +87,7 @@ def sample(logits: Tensor, sampling: Sampling, uniform: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def synthesise(
+def synthesize(
     ar: AR,
     nar: NAR,
     requests: Sequence[Request],
@@ -162,10 +162,10 @@ class _Batch:
 def _first_codebook(
     ar: AR, batch: _Batch, limits: Sequence[int], sampling: Sampling, uniform: Tensor
 ) -> list[Synthesis]:
-    """Codes (frames, 1) of every row, up to EOS or its limit."""
+    """Codes (frames, quantizers) of every row up to EOS or its limit, the first codebook filled."""
     device, count = batch.text.device, len(limits)
     limit, uniform = torch.tensor(limits, device=device), uniform.to(device)
-    codes = torch.zeros(count, max(limits), dtype=torch.long, device=device)
+    codes = torch.zeros(count, max(limits), ar.config.quantizers, dtype=torch.long, device=device)
     frames = torch.zeros(count, dtype=torch.long, device=device)
     ended = torch.zeros(count, dtype=torch.bool, device=device)
     log_probability = torch.zeros(count, device=device)
@@ -199,7 +199,7 @@ def _first_codebook(
         chosen = logits.log_softmax(-1).gather(1, code.unsqueeze(1)).squeeze(1)
         log_probability[alive] += chosen[running]
         ended[alive] = drawn == EOS
-        codes[alive, step] = drawn
+        codes[alive, step, 0] = drawn
         frames[alive] += drawn != EOS
         left = ~ended[rows] & (step + 1 < limit[rows])
         remaining = int(left.sum())
@@ -217,7 +217,7 @@ def _first_codebook(
 
     mean = (log_probability / (frames + ended)).tolist()
     return [
-        Synthesis(codes[i, :n, None].short().cpu().numpy(), bool(ended[i]), mean[i])
+        Synthesis(codes[i, :n].short().cpu().numpy(), bool(ended[i]), mean[i])
         for i, n in enumerate(frames.tolist())
     ]
 

@@ -1,7 +1,9 @@
 """A trained model to a .pt in the originals' layout."""
 
+from pathlib import Path
+
 from revoice.checkpoints import export_checkpoint
 from revoice.workflow import script_logging
 
 script_logging(snakemake)
-export_checkpoint(snakemake.input.weights.removesuffix(".safetensors"), snakemake.output[0])
+export_checkpoint(Path(snakemake.input.weights).with_suffix(""), snakemake.output[0])

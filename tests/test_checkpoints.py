@@ -73,14 +73,15 @@ def test_import_and_export(tmp_path: Path, config: ModelConfig, wrap: Any, zippe
     state = state_of(config)
     source = tmp_path / "epoch-3.pt"
     torch.save(wrap(state), source, _use_new_zipfile_serialization=zipped)
+    tokenizer = {"name": "vallex", "sha256": "0" * 64}
     imported = import_checkpoint(
-        source, tmp_path / "model", heads=config.heads, meta={"tokenizer": {"name": "vallex"}}
+        source, tmp_path / "model", heads=config.heads, vallex_tokenizer=tokenizer
     )
     assert imported == config
     meta = load_meta(tmp_path / "model")
     assert meta["model"] == config
     assert meta["source"] == {"file": "epoch-3.pt", "sha256": sha256(source)}
-    assert meta["tokenizer"] == {"name": "vallex"}
+    assert meta["tokenizer"] == (tokenizer if config is CONFIG else None)
 
     ar, nar, _ = load_model(tmp_path / "model")
     assert equal(dict(ar.state_dict()) | dict(nar.state_dict()), state)

@@ -14,7 +14,7 @@ from revoice.checkpoints import recognise
 from revoice.metrics import ar_loss, ar_top10, nar_loss, nar_top10
 from revoice.model import AR, NAR, ModelConfig, tied_tensors
 from revoice.presets import Prompt, read_preset, write_preset
-from revoice.synthesis import Request, synthesise
+from revoice.synthesis import Request, synthesize
 
 FOLDERS = ("lifeiteng", "vallex")
 
@@ -138,8 +138,8 @@ def test_greedy_codes(shared: Path) -> None:
         references.append(tensors[f"expected_codes_{i}"].numpy())
         assert len(references[-1]) == case["frames"]
     assert requests
-    singly = [synthesise(ar, nar, [request])[0] for request in requests]
-    together = synthesise(ar, nar, requests)
+    singly = [synthesize(ar, nar, [request])[0] for request in requests]
+    together = synthesize(ar, nar, requests)
     for one, batched, reference in zip(singly, together, references, strict=True):
         np.testing.assert_array_equal(one.codes, reference)
         np.testing.assert_array_equal(batched.codes, reference)
