@@ -1,0 +1,109 @@
+"""English to IPA with the CMU pronouncing dictionary, as VALL-E X reads it."""
+
+import re
+
+from num2words import num2words
+from text_unidecode import unidecode
+
+ABBREVIATIONS = {
+    "mr": "mister",
+    "mrs": "misess",  # sic: what the published model was trained with
+    "dr": "doctor",
+    "drs": "doctors",
+    "st": "saint",
+    "co": "company",
+    "ltd": "limited",
+    "jr": "junior",
+    "maj": "major",
+    "gen": "general",
+    "rev": "reverend",
+    "lt": "lieutenant",
+    "hon": "honorable",
+    "sgt": "sergeant",
+    "capt": "captain",
+    "col": "colonel",
+    "esq": "esquire",
+    "ft": "fort",
+}
+ABBREVIATION = re.compile(rf"\b({'|'.join(ABBREVIATIONS)})\.")
+# An l with no vowel between it and the end of its word is dark.
+DARK_L = re.compile(r"l(?=[^aeiouæɑɔəɛɪʊ ]*(?: |$))")
+
+_ipa_of_word: dict[str, str] = {}  # a look-up in eng_to_ipa's database takes 10 ms
+
+
+def english_to_ipa(text: str, mend: bool = False) -> str:
+    """English text to IPA; a word that the dictionary lacks stays spelled, with a `*` after it.
+
+    `mend` corrects what the original front end reads wrongly: "Mrs.", pounds, and numbers of two
+    words such as "forty-two", which the dictionary has only one by one.
+    """
+    if mend:
+        text = _pounds(text)
+    text = unidecode(text).lower()
+    if mend:
+        text = re.sub(r"\bmrs\.", "missus", text)
+    text = ABBREVIATION.sub(lambda match: ABBREVIATIONS[match[1]], text)
+    text = spell_numbers(text)
+    if mend:
+        text = re.sub(r"(?<=ty)-(?=[a-z])", " ", text)
+    ipa = " ".join(_words_to_ipa(text.split()))
+    ipa = re.sub(r"\s+", " ", ipa)
+    ipa = DARK_L.sub("ɫ", ipa)
+    for sign, plain in (("r", "ɹ"), ("ʤ", "dʒ"), ("ʧ", "tʃ"), ("...", "…")):
+        ipa = ipa.replace(sign, plain)
+    return ipa
+
+
+def spell_numbers(text: str) -> str:
+    """Digits to words: "$2.50" to "two dollars, fifty cents", "21st" to "twenty-first"."""
+    text = re.sub(r"\d[\d,]+\d", lambda match: match[0].replace(",", ""), text)
+    text = re.sub(r"\$([\d.,]*\d+)", lambda match: _dollars(match[1]), text)
+    text = re.sub(r"(\d+)\.(\d+)", r"\1 point \2", text)
+    text = re.sub(r"(\d+)(?:st|nd|rd|th)", lambda match: _words(match[1], "ordinal"), text)
+    return re.sub(r"\d+", lambda match: _cardinal(int(match[0])), text)
+
+
+def _dollars(amount: str) -> str:
+    dollars, _, cents = amount.replace(",", "").partition(".")
+    if "." in cents:
+        return f"{amount} dollars"
+    parts = []
+    for number, unit in ((dollars, "dollar"), (cents, "cent")):
+        if int(number or 0):
+            parts.append(f"{int(number)} {unit}" + "s" * (int(number) != 1))
+    return ", ".join(parts) or "zero dollars"
+
+
+def _cardinal(number: int) -> str:
+    """A number as it is said; 1001 to 2999 in pairs of digits, as years are."""
+    if not 1000 < number < 3000 or number == 2000:
+        return _words(number)
+    century, year = divmod(number, 100)
+    if century == 20 and year < 10:
+        return f"two thousand {_words(year)}"
+    if year == 0:
+        return f"{_words(century)} hundred"
+    return f"{_words(century)} {'oh ' * (year < 10)}{_words(year)}"
+
+
+def _words(number: int | str, to: str = "cardinal") -> str:
+    if len(str(number)) > 300:  # beyond num2words: digit by digit
+        return " ".join(num2words(int(digit)) for digit in str(number))
+    words: str = num2words(int(number), to=to)
+    return words if to == "ordinal" else words.replace(" and ", " ")
+
+
+def _words_to_ipa(words: list[str]) -> list[str]:
+    """IPA of each word, with the punctuation around it."""
+    from eng_to_ipa import ipa_list
+
+    new = sorted({word for word in words if word not in _ipa_of_word})
+    if new:
+        # Of several pronunciations eng_to_ipa itself takes the last.
+        _ipa_of_word.update(zip(new, (found[-1] for found in ipa_list(new)), strict=True))
+    return [_ipa_of_word[word] for word in words]
+
+
+def _pounds(text: str) -> str:
+    return re.sub(r"£\s?([\d,]*\d)", r"\1 pounds", text)

@@ -1,0 +1,202 @@
+"""Text in any language of eSpeak NG to phones, through phonemizer."""
+
+import functools
+import logging
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from revoice.files import write_json
+from revoice.text.tokens import Tokens, symbols_digest
+
+WORD, PHONE, SYLLABLE = "_", "|", "-"
+PAD, BOS, EOS = SPECIAL = ("<pad>", "<bos>", "<eos>")
+
+# Where a language's usual code is not espeak's.
+CODES = {
+    "en": "en-us",
+    "en-au": "en-gb",
+    "en-nz": "en-gb",
+    "fr": "fr-fr",
+    "zh": "cmn",
+    "no": "nb",
+    "es-mx": "es-419",
+}
+SIGNS = str.maketrans(
+    {"，": ", ", "、": ", ", "；": "; ", "：": ": ", "。": ". ", "！": "! ", "？": "? ", "—": "- ", "–": "-"}
+)
+# espeak passes over these, but would read "[[…]]" as phonemes; the last three are separators here.
+SILENT = re.compile(r"[()\[\]{}<>\"“”„«»《》「」『』_|*]")
+# Punctuation is what stands around a word: inside, as in "3.14" and "3:30", espeak reads it itself.
+WORD_IN_PUNCTUATION = re.compile(r"([,.;:!?…¡¿-]*?)(-?\.?\w.*?|[^,.;:!?…¡¿-].*?|)([,.;:!?…¡¿-]*)")
+
+
+class EspeakTokenizer:
+    """Text in any of espeak's languages to phones, without stress marks.
+
+    A symbol is a phone (`oʊ`), the separator `_` between words, or a punctuation mark. The table
+    is PAD 0, BOS, EOS, then the symbols sorted; texts are not wrapped in BOS and EOS.
+
+    Args:
+        symbols: the table, index = id, as `build` makes it.
+    """
+
+    name = "espeak"
+    pad = 0
+    unknown = -1  # no row: only `batch` gives it
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        if tuple(symbols[:3]) != SPECIAL or len(set(symbols)) != len(symbols):
+            raise ValueError(f"the symbols do not begin with {', '.join(SPECIAL)}, or repeat")
+        self.symbols = list(symbols)
+        self._ids = {symbol: index for index, symbol in enumerate(self.symbols)}
+
+    @classmethod
+    def build(cls, texts: Iterable[tuple[str, str]]) -> "EspeakTokenizer":
+        """The tokenizer with the symbols that occur in (text, language) pairs."""
+        of_language: dict[str, list[str]] = {}
+        for text, language in texts:
+            of_language.setdefault(language, []).append(text)
+        found = {WORD}
+        for language, language_texts in of_language.items():
+            found.update(*espeak_symbols(language_texts, language))
+        return cls([*SPECIAL, *sorted(found)])
+
+    @property
+    def num_symbols(self) -> int:
+        return len(self.symbols)
+
+    @property
+    def separator(self) -> tuple[int, ...]:
+        """Ids between two texts that are joined."""
+        return (self._ids[WORD],)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the ids mean."""
+        return symbols_digest(self.name, self.symbols)
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """What a model stores of its tokenizer, for `check_tokenizer`."""
+        return {"name": self.name, "sha256": self.digest}
+
+    def __call__(self, text: str, language: str) -> Tokens:
+        """Symbols, ids and a language per symbol.
+
+        Args:
+            text: plain text.
+            language: a code such as `en`, `en_GB` or `de`, or espeak's own.
+
+        Raises:
+            ValueError: a language that espeak does not have, a symbol outside the table.
+        """
+        (tokens,) = self.batch([text], language)
+        if lacking := {s for s, i in zip(*tokens[:2], strict=True) if i == self.unknown}:
+            raise ValueError(
+                f"{text!r} ({language}) has symbols that the training texts lack: "
+                f"{' '.join(sorted(lacking))}. Change the text, or train with such texts."
+            )
+        return tokens
+
+    def batch(self, texts: Sequence[str], language: str) -> list[Tokens]:
+        """One `Tokens` per text; a symbol outside the table has the id `unknown`."""
+        return [
+            Tokens(symbols, [self._ids.get(s, self.unknown) for s in symbols], [language] * len(symbols))
+            for symbols in espeak_symbols(texts, language)
+        ]
+
+    def save(self, path: str | Path) -> None:
+        """Write the definition as JSON, for `load_tokenizer`."""
+        write_json(path, {"name": self.name, "symbols": self.symbols})
+
+
+def espeak_symbols(texts: Sequence[str], language: str) -> list[list[str]]:
+    """Phones, separators and punctuation of each text; without a phone where nothing is spoken.
+
+    Raises ValueError for a language that espeak does not have.
+    """
+    from phonemizer.separator import Separator
+
+    backend = _backend(espeak_code(language), os.getpid())
+    # phonemizer's own handling of punctuation loses count of the texts where one is empty.
+    parts = [_parts(text) for text in texts]
+    clauses = [part for text in parts for part, is_clause in text if is_clause]
+    separator = Separator(word=WORD, phone=PHONE, syllable=SYLLABLE)
+    phonemized = backend.phonemize(clauses, separator, strip=True) if clauses else []
+    phones = dict(zip(clauses, phonemized, strict=True))
+    symbols = []
+    for text in parts:
+        of_text: list[str] = []
+        for part, is_clause in text:
+            if not is_clause:
+                of_text += part
+                continue
+            for word in filter(None, phones[part].split(WORD)):
+                of_text += [WORD] * bool(of_text) + [phone for phone in word.split(PHONE) if phone]
+        symbols.append(of_text)
+    return symbols
+
+
+def espeak_code(language: str) -> str:
+    """espeak's code of a language.
+
+    Raises ValueError for one that espeak does not have.
+    """
+    code = language.replace("_", "-")
+    known = {name.lower(): name for name in _voices()}
+    for name in (code.lower(), code.lower().split("-")[0]):
+        if found := known.get(CODES.get(name, name)):
+            return found
+    raise ValueError(
+        f"espeak has no language {language!r}. It has: {', '.join(sorted(known.values()))}"
+    )
+
+
+def _parts(text: str) -> list[tuple[str, bool]]:
+    """A text as clauses (True) and the punctuation around them (False)."""
+    text = SILENT.sub(" ", text.translate(SIGNS)).replace("...", "…")
+    parts: list[tuple[str, bool]] = []
+    for token in text.split():
+        match = WORD_IN_PUNCTUATION.fullmatch(token)
+        before, word, after = match.groups() if match else ("", token, "")
+        if before:
+            parts.append((before, False))
+        if word and parts and parts[-1][1]:
+            parts[-1] = (f"{parts[-1][0]} {word}", True)
+        elif word:
+            parts.append((word, True))
+        if after:
+            parts.append((after, False))
+    return parts
+
+
+@functools.cache
+def _voices() -> frozenset[str]:
+    """The codes that espeak has; points phonemizer to the espeak of `espeakng_loader`."""
+    import espeakng_loader
+    from phonemizer.backend import EspeakBackend
+    from phonemizer.backend.espeak.wrapper import EspeakWrapper
+
+    EspeakWrapper.set_library(espeakng_loader.get_library_path())
+    EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
+    return frozenset(EspeakBackend.supported_languages())
+
+
+@functools.cache
+def _backend(code: str, process: int) -> Any:
+    """One backend per language and process: espeak keeps state that a fork must not share."""
+    from phonemizer.backend import EspeakBackend
+
+    quiet = logging.getLogger("revoice.phonemizer")
+    quiet.setLevel(logging.ERROR)  # it warns of every foreign word
+    return EspeakBackend(
+        code,
+        punctuation_marks="\0",  # none: it has been taken out
+        with_stress=False,
+        language_switch="remove-flags",
+        words_mismatch="ignore",
+        logger=quiet,
+    )
