@@ -91,8 +91,8 @@ def collate(examples: Sequence[Example], pad: int, languages: Sequence[str] = ()
         index = {language: i for i, language in enumerate(languages)}
         if unknown := {name for example in examples for name in example.languages} - set(index):
             raise ValueError(
-                f"the cuts hold {', '.join(sorted(unknown))}, which the model has no embedding for; "
-                f"its languages: {', '.join(languages)}. Add them with `new_languages`."
+                f"the cuts hold {', '.join(sorted(unknown))}, which the model has no embedding "
+                f"for; its languages: {', '.join(languages)}. Add them with `new_languages`."
             )
         rows = [torch.tensor([index[name] for name in example.languages]) for example in examples]
         ids = pad_sequence(rows, batch_first=True)
@@ -176,7 +176,9 @@ class Sampler:
                 cuts = [cut for batch in group for cut in batch]
                 if len(cuts) < self.world_size:
                     return
-                group = [CutSet.from_cuts(cuts[r :: self.world_size]) for r in range(self.world_size)]
+                group = [
+                    CutSet.from_cuts(cuts[r :: self.world_size]) for r in range(self.world_size)
+                ]
             yield group[self.rank]
 
     def _sampler(self, epoch: int) -> DynamicBucketingSampler:

@@ -1,0 +1,149 @@
+"""Starting a training: in this process, in several under torchrun, or in a SLURM job's tasks."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+from lhotse import CutSet
+
+from revoice.checkpoints import save_model
+from revoice.config import StageConfig
+from revoice.evaluation import Part
+from revoice.files import atomic, read_json, write_json
+from revoice.model import ModelConfig
+from revoice.text import load_tokenizer
+from revoice.training import COLUMNS, INTERRUPTED, Job, make_model, train
+
+
+def run(job: Job, processes: int = 1, tasks: int = 1) -> dict[str, Any]:
+    """Train, and return what training.json holds.
+
+    Args:
+        processes: on this machine, one per GPU, under torchrun.
+        tasks: of the SLURM job that this process is in, on all its nodes, under srun.
+
+    Exits with status `INTERRUPTED` when a signal ended the training before time; raises
+    RuntimeError when it fails.
+    """
+    if processes == 1 and tasks == 1:
+        return train(job)
+    path = Path(job.work) / f"{job.name}-{job.part}.json"
+    write_json(path, asdict(job))
+    environment = os.environ | {"OMP_NUM_THREADS": str(job.threads)}
+    module = ["-m", "revoice.training", str(path)]
+    if tasks > 1:
+        environment |= meeting_point()
+        command = ["srun", "--overlap", f"--ntasks={tasks}", sys.executable, *module]
+    else:
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        command = [sys.executable, *torchrun, *module]
+    job.interrupted.unlink(missing_ok=True)
+    status = wait_for(subprocess.Popen(command, env=environment), with_workers=tasks == 1)
+    if status and job.interrupted.exists():
+        raise SystemExit(INTERRUPTED)
+    if status:
+        raise RuntimeError(f"{' '.join(command)} failed with status {status}; see {job.log}")
+    return read_json(Path(job.out).parent / "training.json")
+
+
+def wait_for(process: subprocess.Popen, with_workers: bool) -> int:
+    """Wait for the end, and hand signals on as SIGUSR1.
+
+    srun passes it to its tasks; torchrun would die of it, so that its workers get it themselves.
+    """
+
+    def hand_on(number: int, frame: Any) -> None:
+        workers = psutil.Process(process.pid).children() if with_workers else [process]
+        for worker in workers:
+            worker.send_signal(signal.SIGUSR1)
+
+    handled = [signal.SIGTERM, signal.SIGUSR1]
+    before = [signal.signal(number, hand_on) for number in handled]
+    try:
+        return process.wait()
+    finally:
+        for number, handler in zip(handled, before, strict=True):
+            signal.signal(number, handler)
+
+
+def meeting_point() -> dict[str, str]:
+    """Where the tasks of a SLURM job find each other: a port of its first node."""
+    nodes = subprocess.run(
+        ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    port = 20000 + int(os.environ["SLURM_JOB_ID"]) % 20000
+    return {"MASTER_ADDR": nodes[0], "MASTER_PORT": str(port)}
+
+
+def run_rule(snakemake: Any, part: Part) -> None:
+    """What the rules train_ar and train_nar do."""
+    params, tokenizer = snakemake.params.run, load_tokenizer(snakemake.input.tokenizer)
+    init = snakemake.input.get("init")
+    job = Job(
+        name=snakemake.wildcards.experiment,
+        part=part,
+        stage=params["stage"] or {},
+        train_cuts=snakemake.input.train,
+        dev_cuts=snakemake.input.dev,
+        work="work",
+        out=str(Path(snakemake.output.weights).with_suffix("")),
+        model=None if init else new_model(params["model"], tokenizer, snakemake.input.train),
+        init=str(Path(init).with_suffix("")) if init else None,
+        new_languages=params["new_languages"],
+        text_symbols=tokenizer.num_symbols,
+        separator=list(tokenizer.separator),
+        meta={"tokenizer": tokenizer.meta},
+        threads=snakemake.threads,
+        log=str(snakemake.log[0]),
+    )
+    if params["stage"] is None:
+        adopt(job)
+    else:
+        resources = snakemake.resources
+        run(job, max(1, resources.get("gpu", 0)), resources.get("tasks", 1))
+
+
+def new_model(size: dict[str, int], tokenizer: Any, train_cuts: str) -> dict[str, Any]:
+    """Fields of the `ModelConfig` of a model that starts from nothing.
+
+    It has a language embedding if the training cuts are in several languages.
+    """
+    cuts = CutSet.from_jsonl_lazy(train_cuts)
+    languages = sorted({name for cut in cuts for name in cut.supervisions[0].token_languages})
+    several = len(languages) > 1
+    config = ModelConfig(
+        layout="vallex" if several else "valle",
+        languages=tuple(languages) if several else (),
+        text_symbols=tokenizer.num_symbols,
+        pad=tokenizer.pad,
+        **size,
+    )
+    return asdict(config)
+
+
+def adopt(job: Job) -> None:
+    """Write the part of `job.init` as it is, but for what it grows by, as if trained 0 steps."""
+    model, meta = make_model(job, StageConfig(steps=1))
+    out = Path(job.out)
+    save_model(out, model, {**meta, **job.meta})
+    with atomic(out.parent / "metrics.csv") as temporary:
+        temporary.write_text(",".join(COLUMNS) + "\n", "utf-8")
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    summary: dict[str, Any] = {
+        "steps": 0,
+        "epochs": 0,
+        "best_epoch": 0,
+        "best_step": 0,
+        "seconds": 0.0,
+    }
+    summary |= {"peak_memory_mb": 0.0, "device": "cpu", "processes": 1}
+    summary |= {"parameters": parameters, "trainable_parameters": 0}
+    write_json(out.parent / "training.json", summary)
