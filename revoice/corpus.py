@@ -7,6 +7,7 @@ only when its content changes, so that Snakemake's file times say exactly what t
 import csv
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ AUDIO_SUFFIXES = frozenset(
     ".oga .ogg .opus .ra .snd .spx .tta .wav .wave .webm .wma .wv".split()
 )
 TEXT_SUFFIXES = (".normalized.txt", ".txt")  # in the order of preference
+TRANSCRIPTS = (".txt", ".trans.tsv", ".book.tsv", "metadata.csv")  # what transcripts are read from
 # To estimate durations from sizes: exact enough to fill shards, and free.
 BYTES_PER_SECOND = {".wav": 48000, ".wave": 48000, ".aiff": 48000, ".flac": 25000, ".g722": 8000}
 ASTERISK_ROOT = Path("data/asterisk")
@@ -33,10 +35,16 @@ class AudioFile(NamedTuple):
     seconds: float  # estimated
     stamp: str  # `sha256:…` or `{size}:{mtime_ns}`
 
-    @property
-    def stem(self) -> str:
-        """The path without its suffix: what the recording is called."""
-        return os.path.splitext(self.path)[0]
+
+def slug(path: str) -> str:
+    """What a file's recording is called, whatever its format: `a/b c.wav` is `a-b_c`.
+
+    A name too long for a file of its own ends in a digest.
+    """
+    name = re.sub(r"\s", "_", os.path.splitext(path)[0].replace("/", "-"))
+    if len(name.encode()) > 180:
+        name = f"{name[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return name
 
 
 def corpus_root(corpus: CorpusConfig) -> Path:
@@ -59,74 +67,103 @@ def scan(corpus: CorpusConfig) -> tuple[list[AudioFile], list[str]]:
             for language in corpus.languages
             for path, digest in asterisk_index(language)
         ]
-        return files, [f"{file.stem}.txt\t{file.stamp}" for file in files]
-    root = corpus_root(corpus)
-    if not Path(str(corpus.path)).exists():
-        raise ValueError(f"corpora: {corpus.path} does not exist")
+        texts = [f"{os.path.splitext(file.path)[0]}.txt\t{file.stamp}" for file in files]
+        return sorted(files), sorted(texts)
+    root, path = corpus_root(corpus), Path(str(corpus.path))
     if corpus.kind == "table":
-        files = [_stamped(root, row["path"]) for row in read_table(str(corpus.path))]
-        texts = [_line(Path(str(corpus.path)).name, os.stat(str(corpus.path)))]
+        if not path.is_file():
+            raise ValueError(f"{path} is not a file, and a corpus of kind 'table' is one")
+        files = [_stamped(row["path"], root / row["path"]) for row in read_table(str(path))]
+        texts = [_line(path.name, path.stat())]
     else:
         files, texts = _walk(root, corpus.parts)
     if not files:
-        raise ValueError(f"corpora: {corpus.path} holds no audio file")
+        raise ValueError(f"{path} holds no audio ({' '.join(sorted(AUDIO_SUFFIXES))})")
+    for file in files:
+        if not _listable(file.path):
+            raise ValueError(
+                f"{str(root / file.path)!r} cannot stand in a list: rename it, "
+                "in UTF-8 and without tabs and line breaks"
+            )
     return sorted(files), sorted(texts)
 
 
 def _walk(root: Path, parts: list[str]) -> tuple[list[AudioFile], list[str]]:
     """Audio and transcript files below `root` (below its `parts` only, where given)."""
     files, texts = [], []
-    folders = [root / part for part in parts] or [root]
-    prefix = len(str(root)) + 1
+    folders = [f"{part.strip('/')}/" for part in parts] or [""]  # below the root
+    for folder in folders:
+        if not (root / folder).is_dir():
+            raise ValueError(f"{root / folder} is not a folder")
     while folders:
-        with os.scandir(folders.pop()) as entries:
+        folder = folders.pop()
+        with os.scandir(root / folder) as entries:
             for entry in entries:
+                path = folder + entry.name
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir():
-                    folders.append(Path(entry.path))
-                    continue
-                suffix = os.path.splitext(entry.name)[1].lower()
-                if suffix in AUDIO_SUFFIXES:
-                    files.append(_file(entry.path[prefix:], suffix, entry.stat()))
-                elif suffix == ".txt" or entry.name == "metadata.csv":
-                    texts.append(_line(entry.path[prefix:], entry.stat()))
+                    folders.append(f"{path}/")
+                elif os.path.splitext(entry.name)[1].lower() in AUDIO_SUFFIXES:
+                    files.append(_stamped(path, entry))
+                elif entry.name.endswith(TRANSCRIPTS) and entry.is_file() and _listable(path):
+                    texts.append(_line(path, entry.stat()))
     return files, texts
 
 
-def _file(path: str, suffix: str, stat: os.stat_result) -> AudioFile:
-    seconds = stat.st_size / BYTES_PER_SECOND.get(suffix, 12000)
-    return AudioFile(Path(path).as_posix(), seconds, f"{stat.st_size}:{stat.st_mtime_ns}")
-
-
-def _stamped(root: Path, path: str) -> AudioFile:
-    """A file that a table names; one that is absent is rejected later, with its reason."""
+def _stamped(path: str, where: os.PathLike[str]) -> AudioFile:
+    """A file as it is now; one that is absent is rejected later, with its reason."""
     try:
-        return _file(path, os.path.splitext(path)[1].lower(), os.stat(root / path))
+        found = os.stat(where)
     except FileNotFoundError:
-        return AudioFile(Path(path).as_posix(), 0.0, "absent")
+        return AudioFile(path, 0.0, "absent")
+    seconds = found.st_size / BYTES_PER_SECOND.get(os.path.splitext(path)[1].lower(), 12000)
+    return AudioFile(path, seconds, f"{found.st_size}:{found.st_mtime_ns}")
 
 
 def _line(path: str, stat: os.stat_result) -> str:
-    return f"{Path(path).as_posix()}\t{stat.st_size}:{stat.st_mtime_ns}"
+    return f"{path}\t{stat.st_size}:{stat.st_mtime_ns}"
+
+
+def _listable(path: str) -> bool:
+    """Whether a path can stand in a line of a list."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\t" not in path and path.splitlines() == [path]
 
 
 def read_table(path: str) -> list[dict[str, str]]:
     """Rows of a CSV or TSV with the columns path, text, speaker, language.
 
-    Only path and text must be there. Raises ValueError where they are not.
+    Only path and text must be there; a cell that is not is "".
+
+    Raises:
+        ValueError: a column is missing, a path is missing or there twice, or it is not UTF-8.
     """
     delimiter = "\t" if path.endswith((".tsv", ".tab")) else ","
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter=delimiter)
-        missing = {"path", "text"} - set(reader.fieldnames or [])
-        if missing:
-            raise ValueError(
-                f"{path}: no column {' and '.join(sorted(missing))}; "
-                f"columns are {', '.join(reader.fieldnames or ['(none)'])}. "
-                "A corpus table has path, text and, if there are several, speaker, language."
-            )
-        return list(reader)
+    rows: dict[str, dict[str, str]] = {}
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, delimiter=delimiter, restval="")
+            missing = {"path", "text"} - set(reader.fieldnames or [])
+            if missing:
+                raise ValueError(
+                    f"{path}: no column {' and '.join(sorted(missing))}; "
+                    f"columns are {', '.join(reader.fieldnames or ['(none)'])}. "
+                    "A corpus table has path, text and, if there are several, speaker, language."
+                )
+            for row in reader:
+                if not row["path"].strip():
+                    raise ValueError(f"{path}: line {reader.line_num} names no path")
+                row["path"] = Path(row["path"].strip()).as_posix()
+                if row["path"] in rows:
+                    raise ValueError(f"{path}: line {reader.line_num} names {row['path']} again")
+                rows[row["path"]] = row
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 ({error}): save it as UTF-8") from None
+    return list(rows.values())
 
 
 def assign_shards(files: Iterable[AudioFile], seconds: float) -> dict[str, list[AudioFile]]:
@@ -145,7 +182,8 @@ def assign_shards(files: Iterable[AudioFile], seconds: float) -> dict[str, list[
         yield from halve([item for item in part if not item[0] & mask], bits + "0")
         yield from halve([item for item in part if item[0] & mask], bits + "1")
 
-    hashed = [(_hash64(file.stem), file) for file in files]
+    # files of one name, in whatever format or folder, meet in one shard: only one can be taken
+    hashed = [(_hash64(slug(file.path)), file) for file in files]
     return {shard: part for shard, part in halve(hashed, "") if part}
 
 
@@ -157,7 +195,8 @@ def index_corpus(corpus: CorpusConfig, folder: Path, seconds: float) -> list[str
     """Write the lists of a corpus below `folder` and name its shards.
 
     Writes `shards/{shard}.tsv` (path, stamp) and `transcripts.tsv`, those whose content is new
-    only, and removes the lists of shards that are no more.
+    only, and removes the lists of shards that are no more. A list whose files have new times but
+    the bytes that they had keeps its own time, which is what Snakemake looks at.
     """
     files, texts = scan(corpus)
     shards = assign_shards(files, seconds)
@@ -165,12 +204,13 @@ def index_corpus(corpus: CorpusConfig, folder: Path, seconds: float) -> list[str
         path = folder / "shards" / f"{shard}.tsv"
         lines = [f"{file.path}\t{file.stamp}" for file in part]
         if _differs(path, lines):
-            lines = _untouched(lines, path, folder / "audio" / f"{shard}.csv", corpus_root(corpus))
-            _write_changed(path, lines)
+            table = folder / "audio" / f"{shard}.csv"
+            _write(path, lines, keep_time=_same_bytes(part, path, table, corpus_root(corpus)))
     for path in (folder / "shards").glob("*.tsv"):
         if path.stem not in shards:
             path.unlink()
-    _write_changed(folder / "transcripts.tsv", texts)
+    if _differs(folder / "transcripts.tsv", texts):
+        _write(folder / "transcripts.tsv", texts)
     return sorted(shards)
 
 
@@ -184,32 +224,35 @@ def read_shard(path: str | Path) -> list[str]:
     return [line.split("\t")[0] for line in Path(path).read_text("utf-8").splitlines()]
 
 
-def _untouched(lines: list[str], path: Path, table: Path, root: Path) -> list[str]:
-    """`lines`, with the former stamp where a file has a new time but the bytes that it had.
+def _same_bytes(part: list[AudioFile], path: Path, table: Path, root: Path) -> bool:
+    """Whether a shard has the files of its list, with other times alone.
 
-    What bytes those were stands in the table that the shard's resampling left.
+    What bytes they had stands in the table that the shard's resampling left. Only files whose
+    stamp is new are read.
     """
     if not (path.exists() and table.exists()):
-        return lines
+        return False
     former = dict(line.split("\t") for line in path.read_text("utf-8").splitlines())
-    with open(table, encoding="utf-8", newline="") as file:
-        digests = {row["path"]: row["sha256"] for row in csv.DictReader(file)}
-    kept = []
-    for line in lines:
-        name, stamp = line.split("\t")
-        old = former.get(name, stamp)
-        same_size = old.split(":")[0] == stamp.split(":")[0]
-        if old != stamp and same_size and digests.get(name) == sha256(root / name):
-            line = f"{name}\t{old}"
-        kept.append(line)
-    return kept
+    if list(former) != [file.path for file in part]:
+        return False
+    with open(table, encoding="utf-8", newline="") as rows:
+        digests = {row["path"]: row["sha256"] for row in csv.DictReader(rows)}
+    return all(
+        former[file.path].split(":")[0] == file.stamp.split(":")[0]  # as large as it was
+        and (root / file.path).is_file()
+        and digests.get(file.path) == sha256(root / file.path)
+        for file in part
+        if former[file.path] != file.stamp
+    )
 
 
 def _differs(path: Path, lines: list[str]) -> bool:
     return not path.exists() or path.read_text("utf-8") != "".join(f"{line}\n" for line in lines)
 
 
-def _write_changed(path: Path, lines: list[str]) -> None:
-    if _differs(path, lines):
-        with atomic(path) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+def _write(path: Path, lines: list[str], keep_time: bool = False) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        if keep_time:
+            was = path.stat()
+            os.utime(temporary, ns=(was.st_atime_ns, was.st_mtime_ns))

@@ -22,7 +22,7 @@ def test_atomic_writes_a_file_and_its_folders(tmp_path: Path) -> None:
 def test_atomic_leaves_the_old_file_on_an_exception(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(RuntimeError, match="half"), atomic(path) as temporary:
+    with pytest.raises(RuntimeError, match="half"), atomic(path) as temporary:  # noqa: PT012
         temporary.write_text("new, but only ha")
         raise RuntimeError("half")
     assert path.read_text() == "old"
@@ -37,7 +37,7 @@ def test_atomic_replaces_a_folder(tmp_path: Path) -> None:
         temporary.mkdir()
         (temporary / "new").touch()
     assert [p.name for p in path.iterdir()] == ["new"]
-    with pytest.raises(RuntimeError), atomic(path) as temporary:
+    with pytest.raises(RuntimeError), atomic(path) as temporary:  # noqa: PT012
         temporary.mkdir()
         (temporary / "half").touch()
         raise RuntimeError
