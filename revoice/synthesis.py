@@ -149,12 +149,15 @@ class _Batch:
         languages = None
         if config.languages:
             languages = _pad([_languages(request, config) for request in requests]).to(device)
-        prompts = [np.asarray(request.prompt.codes, np.int64) for request in requests]
+        prompts = [
+            np.asarray(request.prompt.codes, np.int64).reshape(-1, config.quantizers)
+            for request in requests
+        ]
         return cls(
             text=_pad(ids).to(device),
             text_lens=torch.tensor([len(row) for row in ids], device=device),
             languages=languages,
-            prompts=_pad(prompts).reshape(len(requests), -1, config.quantizers).to(device),
+            prompts=_pad(prompts).to(device),
             prompt_lens=torch.tensor([len(codes) for codes in prompts], device=device),
         )
 

@@ -196,11 +196,12 @@ def test_requests_that_do_not_fit(models: tuple[AR, NAR], bad: Request, message:
 
 
 def test_a_model_without_languages() -> None:
-    config = ModelConfig("valle", 32, 1, 2, text_symbols=20)
+    config = ModelConfig("valle", 32, 1, 2, text_symbols=20, quantizers=4)
     torch.manual_seed(0)
-    one = Request([1, 2, 3], ["cy"] * 3)
-    (found,) = synthesize(AR(config).eval(), NAR(config).eval(), [one], SHORT)
-    assert found.codes.shape[1] == config.quantizers
+    plain = Request([1, 2, 3], ["cy"] * 3)
+    prompted = Request([1, 2], ["cy"] * 2, Prompt([5], ["cy"], np.ones((6, 4), np.int16)))
+    found = synthesize(AR(config).eval(), NAR(config).eval(), [plain, prompted], SHORT)
+    assert [result.codes.shape[1] for result in found] == [4, 4]
     assert synthesize(AR(config).eval(), NAR(config).eval(), []) == []
 
 
