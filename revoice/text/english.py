@@ -29,25 +29,32 @@ ABBREVIATION = re.compile(rf"\b({'|'.join(ABBREVIATIONS)})\.")
 # An l with no vowel between it and the end of its word is dark.
 DARK_L = re.compile(r"l(?=[^aeiouæɑɔəɛɪʊ ]*(?: |$))")
 
+DOLLARS = ("dollar", "dollars", "cent", "cents")
+POUNDS = ("pound", "pounds", "penny", "pence")
+
 _ipa_of_word: dict[str, str] = {}  # a look-up in eng_to_ipa's database takes 10 ms
 
 
 def english_to_ipa(text: str, mend: bool = False) -> str:
     """English text to IPA; a word that the dictionary lacks stays spelled, with a `*` after it.
 
-    `mend` corrects what the original front end reads wrongly: "Mrs.", pounds, and numbers of two
-    words such as "forty-two", which the dictionary has only one by one.
+    `mend` corrects what the original front end reads wrongly: "Mrs.", pounds, and hyphenated words
+    that the dictionary has only in parts, such as "forty-two".
     """
     if mend:
-        text = _pounds(text)
+        text = re.sub(r"£\s?(\d[\d,]*(?:\.\d+)?)", lambda match: _money(match[1], POUNDS), text)
     text = unidecode(text).lower()
     if mend:
         text = re.sub(r"\bmrs\.", "missus", text)
     text = ABBREVIATION.sub(lambda match: ABBREVIATIONS[match[1]], text)
     text = spell_numbers(text)
-    if mend:
-        text = re.sub(r"(?<=ty)-(?=[a-z])", " ", text)
     ipa = " ".join(_words_to_ipa(text.split()))
+    if mend:
+        words = [
+            word.replace("-", " ") if "*" in word_ipa else word
+            for word, word_ipa in zip(text.split(), ipa.split(" "), strict=True)
+        ]
+        ipa = " ".join(_words_to_ipa(" ".join(words).split()))
     ipa = re.sub(r"\s+", " ", ipa)
     ipa = DARK_L.sub("ɫ", ipa)
     for sign, plain in (("r", "ɹ"), ("ʤ", "dʒ"), ("ʧ", "tʃ"), ("...", "…")):
@@ -58,21 +65,22 @@ def english_to_ipa(text: str, mend: bool = False) -> str:
 def spell_numbers(text: str) -> str:
     """Digits to words: "$2.50" to "two dollars, fifty cents", "21st" to "twenty-first"."""
     text = re.sub(r"\d[\d,]+\d", lambda match: match[0].replace(",", ""), text)
-    text = re.sub(r"\$([\d.,]*\d+)", lambda match: _dollars(match[1]), text)
+    text = re.sub(r"\$([\d.,]*\d+)", lambda match: _money(match[1], DOLLARS), text)
     text = re.sub(r"(\d+)\.(\d+)", r"\1 point \2", text)
     text = re.sub(r"(\d+)(?:st|nd|rd|th)", lambda match: _words(match[1], "ordinal"), text)
     return re.sub(r"\d+", lambda match: _cardinal(int(match[0])), text)
 
 
-def _dollars(amount: str) -> str:
-    dollars, _, cents = amount.replace(",", "").partition(".")
-    if "." in cents:
-        return f"{amount} dollars"
+def _money(amount: str, units: tuple[str, str, str, str]) -> str:
+    """ "2.50" to "2 dollars, 50 cents"; the cents are the digits after the point, as they stand."""
+    whole, _, hundredths = amount.replace(",", "").partition(".")
+    if "." in hundredths:
+        return f"{amount} {units[1]}"
     parts = []
-    for number, unit in ((dollars, "dollar"), (cents, "cent")):
-        if int(number or 0):
-            parts.append(f"{int(number)} {unit}" + "s" * (int(number) != 1))
-    return ", ".join(parts) or "zero dollars"
+    for digits, one, many in ((whole, *units[:2]), (hundredths, *units[2:])):
+        if number := int(digits or 0):
+            parts.append(f"{number} {one if number == 1 else many}")
+    return ", ".join(parts) or f"zero {units[1]}"
 
 
 def _cardinal(number: int) -> str:
@@ -103,7 +111,3 @@ def _words_to_ipa(words: list[str]) -> list[str]:
         # Of several pronunciations eng_to_ipa itself takes the last.
         _ipa_of_word.update(zip(new, (found[-1] for found in ipa_list(new)), strict=True))
     return [_ipa_of_word[word] for word in words]
-
-
-def _pounds(text: str) -> str:
-    return re.sub(r"£\s?([\d,]*\d)", r"\1 pounds", text)

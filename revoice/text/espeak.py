@@ -25,7 +25,17 @@ CODES = {
     "es-mx": "es-419",
 }
 SIGNS = str.maketrans(
-    {"，": ", ", "、": ", ", "；": "; ", "：": ": ", "。": ". ", "！": "! ", "？": "? ", "—": "- ", "–": "-"}
+    {
+        "，": ", ",
+        "、": ", ",
+        "；": "; ",
+        "：": ": ",
+        "。": ". ",
+        "！": "! ",
+        "？": "? ",
+        "—": "- ",
+        "–": "-",
+    }
 )
 # espeak passes over these, but would read "[[…]]" as phonemes; the last three are separators here.
 SILENT = re.compile(r"[()\[\]{}<>\"“”„«»《》「」『』_|*]")
@@ -49,20 +59,24 @@ class EspeakTokenizer:
 
     def __init__(self, symbols: Sequence[str]) -> None:
         if tuple(symbols[:3]) != SPECIAL or len(set(symbols)) != len(symbols):
-            raise ValueError(f"the symbols do not begin with {', '.join(SPECIAL)}, or repeat")
+            raise ValueError(f"the symbols do not begin with {', '.join(SPECIAL)}, or one repeats")
         self.symbols = list(symbols)
         self._ids = {symbol: index for index, symbol in enumerate(self.symbols)}
 
     @classmethod
     def build(cls, texts: Iterable[tuple[str, str]]) -> "EspeakTokenizer":
         """The tokenizer with the symbols that occur in (text, language) pairs."""
+        return cls(SPECIAL).grow(texts)
+
+    def grow(self, texts: Iterable[tuple[str, str]]) -> "EspeakTokenizer":
+        """A tokenizer with the symbols of further (text, language) pairs, sorted, after the old."""
         of_language: dict[str, list[str]] = {}
         for text, language in texts:
             of_language.setdefault(language, []).append(text)
         found = {WORD}
         for language, language_texts in of_language.items():
             found.update(*espeak_symbols(language_texts, language))
-        return cls([*SPECIAL, *sorted(found)])
+        return EspeakTokenizer([*self.symbols, *sorted(found - self._ids.keys())])
 
     @property
     def num_symbols(self) -> int:
@@ -101,11 +115,18 @@ class EspeakTokenizer:
             )
         return tokens
 
+    def read_as(self, language: str) -> str:
+        """espeak's code of a language.
+
+        Raises ValueError for a language that espeak does not have.
+        """
+        return espeak_code(language)
+
     def batch(self, texts: Sequence[str], language: str) -> list[Tokens]:
         """One `Tokens` per text; a symbol outside the table has the id `unknown`."""
         return [
-            Tokens(symbols, [self._ids.get(s, self.unknown) for s in symbols], [language] * len(symbols))
-            for symbols in espeak_symbols(texts, language)
+            Tokens(found, [self._ids.get(s, self.unknown) for s in found], [language] * len(found))
+            for found in espeak_symbols(texts, language)
         ]
 
     def save(self, path: str | Path) -> None:

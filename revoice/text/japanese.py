@@ -9,7 +9,7 @@ from text_unidecode import unidecode
 WORDS = re.compile(
     r"([A-Za-z\d\u3005\u3040-\u30ff\u4e00-\u9fff\uff11-\uff19\uff21-\uff3a\uff41-\uff5a\uff66-\uff9d]+)"
 )
-# The phone, the mora's distance from the accent, its place in the phrase from the front and the end.
+# The phone; the mora's distance from the accent, its place in the phrase from front and back.
 LABEL = re.compile(r"-(?P<phone>[^+]*)\+.*/A:(?P<fall>[^+]+)\+(?P<front>[^+]+)\+(?P<back>[^/]+)/")
 
 # Open JTalk's phones to IPA where they differ, some only before a certain vowel.

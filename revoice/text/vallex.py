@@ -33,7 +33,7 @@ class VallexTokenizer:
     Args:
         mend: correct the original's mistakes.
         symbols: the table, index = id; by default the published model's 70. More may follow.
-        languages: further languages, read by espeak; `add_languages` builds the table for them.
+        languages: further languages, read by espeak; `grow` makes the table for them.
     """
 
     name = "vallex"
@@ -97,25 +97,39 @@ class VallexTokenizer:
         """One `Tokens` per text, as from a call each."""
         return [self(text, language) for text in texts]
 
-    def add_languages(self, texts: Iterable[tuple[str, str]]) -> "VallexTokenizer":
+    def read_as(self, language: str) -> str:
+        """The name under which a language is read: `en` for `en_GB`.
+
+        Raises ValueError for a language that this tokenizer does not read.
+        """
+        known = self._known(language)
+        if known is None:
+            readable = ", ".join((*LANGUAGES, *self.languages))
+            raise ValueError(
+                f"The tokenizer vallex does not read {language!r}, only {readable}. "
+                "Use `tokenizer: espeak`, or name it in `new_languages`."
+            )
+        return known
+
+    def grow(self, texts: Iterable[tuple[str, str]]) -> "VallexTokenizer":
         """A tokenizer that also reads the other languages of (text, language) pairs, by espeak.
 
         What espeak writes for them and the table lacks follows the old symbols, in code-point
         order; old ids stay what they are.
         """
-        spans: dict[str, list[str]] = {}
+        new: dict[str, list[str]] = {}
         for text, language in texts:
             if self._known(language) not in LANGUAGES:
-                spans.setdefault(language, []).append(text)
-        new = {
+                new.setdefault(language.lower(), []).append(text)
+        signs = {
             sign
-            for language, language_texts in spans.items()
+            for language, language_texts in new.items()
             for symbols in espeak_symbols(language_texts, language)
             for sign in "".join(symbols)
         }
-        symbols = self.symbols + sorted(new - set(self.symbols))
-        languages = dict.fromkeys([*self.languages, *sorted(spans)])
-        return VallexTokenizer(self.mend, symbols, tuple(languages))
+        symbols = [*self.symbols, *sorted(signs - set(self.symbols))]
+        languages = tuple(dict.fromkeys([*self.languages, *sorted(new)]))
+        return VallexTokenizer(self.mend, symbols, languages)
 
     def save(self, path: str | Path) -> None:
         """Write the definition as JSON, for `load_tokenizer`."""
@@ -132,7 +146,7 @@ class VallexTokenizer:
         end = 0
         for match in TAG.finditer(text):
             yield from self._untagged(text[end : match.start()], language)
-            yield match[2], self._language(match[1].lower())
+            yield match[2], self.read_as(match[1].lower())
             end = match.end()
         yield from self._untagged(text[end:], language)
 
@@ -141,24 +155,14 @@ class VallexTokenizer:
             if self._known(match[1].lower()) is not None:
                 raise ValueError(f"{match[0]} opens a span that no second {match[0]} closes")
         if text.strip():
-            yield text, self._language(language)
+            yield text, self.read_as(language)
 
     def _known(self, language: str) -> str | None:
         """The name under which `language` is read, None if it is not."""
-        for name in (language, re.split("[-_]", language.lower())[0]):
+        for name in (language.lower(), re.split("[-_]", language.lower())[0]):
             if name in LANGUAGES or name in self.languages:
                 return name
         return None
-
-    def _language(self, language: str) -> str:
-        known = self._known(language)
-        if known is None:
-            readable = ", ".join((*LANGUAGES, *self.languages))
-            raise ValueError(
-                f"The tokenizer vallex does not read {language!r}, only {readable}. "
-                "Use `tokenizer: espeak`, or name it in `new_languages`."
-            )
-        return known
 
     def _ipa(self, text: str, language: str) -> str:
         if language in LANGUAGES:

@@ -1,0 +1,113 @@
+"""Tokens for the cuts of a corpus, and a report of the texts that give none."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from lhotse import CutSet
+from lhotse.utils import fastcopy
+
+from revoice.text import Tokenizer, Tokens
+
+log = logging.getLogger(__name__)
+
+
+def tokenize_cuts(
+    cuts: CutSet, tokenizer: Tokenizer, policy: Literal["drop", "fail"] = "drop"
+) -> tuple[CutSet, list[dict[str, Any]]]:
+    """Add tokens to cuts, and report the texts that are not converted wholly.
+
+    A text is bad if nothing of it can be spoken (it is empty, or only punctuation and symbols
+    outside the vocabulary), if a symbol has no id, or if a tag is not closed. A bad text is
+    dropped, or raises, as `policy` says. The vocabulary of `vallex` has an id for unknown
+    symbols, with which the published model was trained: a text that has some among others is
+    reported, and kept under either policy.
+
+    Args:
+        cuts: each with one supervision that has `text` and `language`.
+        policy: what becomes of a bad text.
+
+    Returns:
+        The cuts in their order, with `tokens` (list of int), `token_languages` (list of str, one
+        per token) and `phonemes` (str) in the supervision's `custom`; and a row
+        `{"id": str, "text": str, "reason": str, "kept": bool}` per reported cut.
+
+    Raises:
+        ValueError: a bad text under `fail`; under either policy a language that the tokenizer does
+            not read, and a cut without exactly one supervision.
+    """
+    all_cuts = list(cuts)
+    for cut in all_cuts:
+        if len(cut.supervisions) != 1:
+            raise ValueError(
+                f"cut {cut.id} has {len(cut.supervisions)} supervisions; it needs exactly one"
+            )
+    texts = [
+        (cut.supervisions[0].text or "", cut.supervisions[0].language or "") for cut in all_cuts
+    ]
+    converted = _convert(texts, tokenizer)
+    kept = []
+    rows: list[dict[str, Any]] = []
+    for cut, (text, _), tokens in zip(all_cuts, texts, converted, strict=True):
+        reason, bad = _judge(tokens, tokenizer.unknown)
+        if reason:
+            rows.append({"id": cut.id, "text": text, "reason": reason, "kept": not bad})
+        if bad or isinstance(tokens, str):
+            continue
+        supervision = cut.supervisions[0]
+        custom = {
+            **(supervision.custom or {}),
+            "tokens": tokens.ids,
+            "token_languages": tokens.languages,
+            "phonemes": "".join(tokens.symbols),
+        }
+        kept.append(fastcopy(cut, supervisions=[fastcopy(supervision, custom=custom)]))
+    dropped = [row for row in rows if not row["kept"]]
+    if dropped and policy == "fail":
+        shown = "\n".join(
+            f"  {row['id']}: {row['text']!r}: {row['reason']}" for row in dropped[:20]
+        )
+        more = f"\n  and {len(dropped) - 20} more" if len(dropped) > 20 else ""
+        raise ValueError(
+            f"{len(dropped)} of {len(all_cuts)} texts cannot be converted:\n{shown}{more}\n"
+            "Correct them, or set `text: {policy: drop}` to leave them out."
+        )
+    for row in rows:
+        log.warning("%s %s: %s", row["id"], "kept" if row["kept"] else "dropped", row["reason"])
+    return CutSet.from_cuts(kept), rows
+
+
+def _convert(texts: Sequence[tuple[str, str]], tokenizer: Tokenizer) -> list[Tokens | str]:
+    """The tokens of (text, language) pairs, or why there are none."""
+    converted: list[Tokens | str] = [""] * len(texts)
+    for language in dict.fromkeys(language for _, language in texts):
+        tokenizer.read_as(language)  # a wrong language is no matter of single texts
+        places = [place for place, text in enumerate(texts) if text[1] == language]
+        results: Sequence[Tokens | str]
+        try:
+            results = tokenizer.batch([texts[place][0] for place in places], language)
+        except ValueError:  # one by one, to learn which
+            results = [_convert_one(texts[place], tokenizer) for place in places]
+        for place, result in zip(places, results, strict=True):
+            converted[place] = result
+    return converted
+
+
+def _convert_one(text: tuple[str, str], tokenizer: Tokenizer) -> Tokens | str:
+    try:
+        return tokenizer.batch([text[0]], text[1])[0]
+    except ValueError as error:
+        return str(error)
+
+
+def _judge(tokens: Tokens | str, unknown: int) -> tuple[str, bool]:
+    """What there is to report, "" if nothing, and whether it makes the text bad."""
+    if isinstance(tokens, str):
+        return tokens, True
+    known = [s for s, i in zip(tokens.symbols, tokens.ids, strict=True) if i != unknown]
+    outside = sorted({s for s, i in zip(tokens.symbols, tokens.ids, strict=True) if i == unknown})
+    if not any(sign.isalpha() for symbol in known for sign in symbol):
+        return " ".join(["nothing of the text can be spoken", *outside]), True
+    if outside:
+        return f"symbols outside the vocabulary: {' '.join(outside)}", unknown < 0
+    return "", False
