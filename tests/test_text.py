@@ -78,6 +78,17 @@ def test_english_mends_are_an_option() -> None:
     assert english_to_ipa("full-featured", mend=True) == english_to_ipa("full featured")
 
 
+@pytest.mark.parametrize("text", ["", " ", "😀", "...", "-", "*"])
+@pytest.mark.parametrize("language", ["en", "zh", "ja"])
+def test_texts_of_no_words_are_no_error(text: str, language: str) -> None:
+    for mend in (False, True):
+        tokens = VallexTokenizer(mend)(text, language)
+        assert not any(
+            symbol.isalpha() and index != VallexTokenizer.unknown
+            for symbol, index in zip(tokens.symbols, tokens.ids, strict=True)
+        )
+
+
 def test_mends_leave_what_is_right_alone() -> None:
     for text in ("Dr. Smith paid $3.50 on the 21st of May.", "well-known", "twenty e-mails, ok?"):
         assert english_to_ipa(text, mend=True) == english_to_ipa(text)

@@ -48,13 +48,11 @@ def english_to_ipa(text: str, mend: bool = False) -> str:
         text = re.sub(r"\bmrs\.", "missus", text)
     text = ABBREVIATION.sub(lambda match: ABBREVIATIONS[match[1]], text)
     text = spell_numbers(text)
-    ipa = " ".join(_words_to_ipa(text.split()))
+    words = text.split()
     if mend:
-        words = [
-            word.replace("-", " ") if "*" in word_ipa else word
-            for word, word_ipa in zip(text.split(), ipa.split(" "), strict=True)
-        ]
-        ipa = " ".join(_words_to_ipa(" ".join(words).split()))
+        spelled = {w for w, said in zip(words, _words_to_ipa(words), strict=True) if "*" in said}
+        words = [part for w in words for part in (w.split("-") if w in spelled else [w])]
+    ipa = " ".join(_words_to_ipa(words))
     ipa = re.sub(r"\s+", " ", ipa)
     ipa = DARK_L.sub("ɫ", ipa)
     for sign, plain in (("r", "ɹ"), ("ʤ", "dʒ"), ("ʧ", "tʃ"), ("...", "…")):
