@@ -6,6 +6,7 @@ import re
 import struct
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,15 +18,25 @@ from lhotse import Recording, RecordingSet
 from lhotse.audio import AudioSource
 
 from revoice.config import AudioConfig
+from revoice.corpus import slug
 from revoice.files import sha256
 
 SAMPLE_RATE = 24000
 FILES_PER_PROCESS = 32
 CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "quad": 4, "4.0": 4, "5.0": 5, "5.1": 6, "7.1": 8}
-FAULT = re.compile(r"corrupt|Decoding error|Invalid data|Error (?!opening input files)[^\n]*", re.I)
-STREAM = re.compile(r"Stream #(\d+):\d+\S*: Audio: (\w+)[^\n]*?, (\d+) Hz, ([^,\n]+), (\w+)")
-INPUT = re.compile(r"^Input #(\d+), (\S+), from .*?(?=^Input #|^Stream mapping|\Z)", re.M | re.S)
-DURATION = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
+PLAYLISTS = {"concat", "hls", "dash"}  # text that sends ffmpeg to other files
+WAVE_LENGTH_UNKNOWN = 0x7FFFF000  # from here on: what programs write that write to a pipe
+SILENCE = 1e-4  # a lower peak is no sound: -80 dB of full scale
+# In what ffmpeg prints, a line's level tells its words from those that files say of themselves.
+FAULT = re.compile(
+    r"^(?:\[[^]]*\] )*\[(?:error|fatal)\] "
+    r"(.*(?:corrupt|invalid data|ended prematurely|error).*)$",
+    re.I | re.M,
+)
+INPUT = re.compile(r"^Input #(\d+), (\S+), from .*\n((?: .*\n)*)", re.M)
+STREAM = re.compile(r"^ +Stream #.*?: Audio: (\w+).*?, (\d+) Hz, ([^,\n]+), \w+", re.M)
+OTHER_STREAM = re.compile(r"^ +Stream #(?!.*(?:Audio:|attached pic))", re.M)
+DURATION = re.compile(r"^ +Duration: (\d+):(\d+):([\d.]+)", re.M)
 
 
 @dataclass
@@ -48,8 +59,7 @@ class Source:
 
 def recording_id(corpus: str, path: str) -> str:
     """What a file's recording and cut are called: `a/b c.wav` of `mine` is `mine-a-b_c`."""
-    stem = os.path.splitext(path)[0]
-    return re.sub(r"\s", "_", f"{corpus}-{stem.replace('/', '-')}")
+    return f"{corpus}-{slug(path)}"
 
 
 def resample(
@@ -73,10 +83,15 @@ def resample(
     sources = [Source(path, recording_id(corpus, path)) for path in paths]
     seen: dict[str, str] = {}
     for source in sources:
-        source.reason = _fault_before_decoding(root / source.path)
+        (folder / f"{source.id}.wav").unlink(missing_ok=True)
+        try:
+            source.reason = _fault_before_decoding(root / source.path)
+        except OSError as error:
+            source.reason = f"cannot be read: {error.strerror}"
         if not source.reason and source.id in seen:
             source.reason = f"has the same name as {seen[source.id]}"
-        seen.setdefault(source.id, source.path)
+        elif not source.reason:
+            seen[source.id] = source.path
     good = [source for source in sources if not source.reason]
     to_decode = [s for s in good if config.loudness is not None or not _link(s, root, folder)]
     batches = [
@@ -84,14 +99,16 @@ def resample(
     ]
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda batch: _decode(batch, root, folder, config.loudness), batches))
-    for source in sources:
-        if (root / source.path).is_file():
-            source.sha256 = sha256(root / source.path)
+    for source in good:
         output = folder / f"{source.id}.wav"
         if not source.reason:
             _measure(source, output, config.min_seconds)
         if source.reason:
             output.unlink(missing_ok=True)
+    for source in sources:
+        with suppress(OSError):  # its reason says so
+            source.sha256 = sha256(root / source.path)
+        if source.reason:
             logging.warning("%s rejected: %s", root / source.path, source.reason)
     return sources
 
@@ -130,8 +147,7 @@ def _fault_before_decoding(path: Path) -> str:
                 name, length = struct.unpack("<4sI", chunk)
                 if name == b"data":
                     there = size - file.tell()
-                    # 0 and 0xFFFFFFFF are what programs leave that write to a pipe
-                    if 0 < length < 0xFFFFFFFF and there < length:
+                    if there < length < WAVE_LENGTH_UNKNOWN:
                         return f"is truncated: {there} of {length} bytes of audio are there"
                     break
                 file.seek(length + length % 2, os.SEEK_CUR)
@@ -153,18 +169,12 @@ def _link(source: Source, root: Path, folder: Path) -> bool:
         info = soundfile.info(str(path))
     except soundfile.LibsndfileError:
         return False  # ffmpeg will say what is wrong
-    if (info.format, info.subtype, info.samplerate, info.channels) != (
-        "WAV",
-        "PCM_16",
-        SAMPLE_RATE,
-        1,
-    ):
+    kind = (info.format, info.subtype, info.samplerate, info.channels)
+    if kind != ("WAV", "PCM_16", SAMPLE_RATE, 1) or not info.frames:
         return False
     source.format, source.codec, source.linked = "wav", "pcm_s16le", True
     source.rate, source.channels, source.declared = info.samplerate, 1, round(info.duration, 3)
-    output = folder / f"{source.id}.wav"
-    output.unlink(missing_ok=True)
-    output.symlink_to(path.resolve())
+    (folder / f"{source.id}.wav").symlink_to(path.resolve())
     return True
 
 
@@ -175,19 +185,26 @@ def _decode(batch: list[Source], root: Path, folder: Path, loudness: float | Non
         for source in batch:
             _decode([source], root, folder, loudness)
         return
+    before = 0
     for block in INPUT.finditer(report):
         source = batch[int(block[1])]
+        estimated = "Estimating duration" in report[before : block.start()]
+        before = block.end()
         source.format = block[2]
-        if stream := STREAM.search(block[0]):
-            source.codec, source.rate = stream[2], int(stream[3])
-            source.channels = CHANNELS.get(stream[4].split("(")[0].strip()) or _number(stream[4])
-        if declared := DURATION.search(block[0]):
+        if stream := STREAM.search(block[3]):
+            source.codec, source.rate = stream[1], int(stream[2])
+            source.channels = CHANNELS.get(stream[3].split("(")[0].strip()) or _number(stream[3])
+        declared = DURATION.search(block[3])
+        # a guess, or the duration of a film, says nothing about what should be there
+        if declared and not estimated and not OTHER_STREAM.search(block[3]):
             hours, minutes, seconds = (float(part) for part in declared.groups())
             source.declared = round(hours * 3600 + minutes * 60 + seconds, 3)
     fault = FAULT.search(report)
     if fault or failed:
-        line = next((ln for ln in report.splitlines() if FAULT.search(ln)), "ffmpeg cannot read it")
-        batch[0].reason = "cannot be decoded: " + re.sub(r"\[[^\]]*\] ?", "", line).strip()
+        batch[0].reason = f"cannot be decoded: {fault[1] if fault else 'ffmpeg cannot read it'}"
+    for source in batch:
+        if source.format in PLAYLISTS:
+            source.reason = "is a list of other files, not audio"
 
 
 def _number(layout: str) -> int | None:
@@ -201,13 +218,14 @@ def _run_ffmpeg(
     """One ffmpeg process for all files of a batch: what it printed, and whether it failed."""
     outputs = []
     for source in batch:
-        stream = ffmpeg.input(str(root / source.path)).audio
+        # `file:` keeps ffmpeg from taking a colon or a dash in a name for something else
+        stream = ffmpeg.input(f"file:{root / source.path}", protocol_whitelist="file")["a:0"]
         if loudness is not None:
             stream = stream.filter("loudnorm", I=loudness, TP=-1.5, LRA=11)
         outputs.append(
             ffmpeg.output(
                 stream,
-                str(folder / f"{source.id}.wav"),
+                f"file:{folder / source.id}.wav",
                 ac=1,
                 ar=SAMPLE_RATE,
                 acodec="pcm_s16le",
@@ -216,7 +234,9 @@ def _run_ffmpeg(
                 **{"flags:a": "+bitexact"},
             )
         )
-    command = ffmpeg.merge_outputs(*outputs).global_args("-hide_banner", "-nostdin", "-nostats")
+    command = ffmpeg.merge_outputs(*outputs).global_args(
+        "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info"
+    )
     try:
         _, report = command.run(
             cmd=imageio_ffmpeg.get_ffmpeg_exe(),
@@ -224,9 +244,10 @@ def _run_ffmpeg(
             capture_stdout=True,
             capture_stderr=True,
         )
+        failed = False
     except ffmpeg.Error as error:
-        return error.stderr.decode("utf-8", "replace"), True
-    return report.decode("utf-8", "replace"), False
+        report, failed = error.stderr, True
+    return re.sub(r"^\[info\] ", "", report.decode("utf-8", "replace"), flags=re.M), failed
 
 
 def _measure(source: Source, output: Path, min_seconds: float) -> None:
@@ -234,12 +255,14 @@ def _measure(source: Source, output: Path, min_seconds: float) -> None:
     if not output.exists():
         source.reason = "holds no audio"
         return
-    samples, rate = soundfile.read(str(output), dtype="float32")
-    source.duration = len(samples) / rate
-    source.peak = round(float(np.abs(samples).max(initial=0.0)), 4)
-    if source.declared and source.duration < 0.95 * source.declared - 0.1:
+    with soundfile.SoundFile(str(output)) as file:
+        source.duration = file.frames / file.samplerate
+        blocks = file.blocks(1 << 20, dtype="float32")
+        source.peak = round(max((float(np.abs(block).max()) for block in blocks), default=0.0), 5)
+    if source.declared and source.duration < 0.99 * source.declared - 0.1:
         source.reason = f"is truncated: {source.duration:.2f} of {source.declared:.2f} s decode"
     elif source.duration < min_seconds:
         source.reason = f"is too short: {source.duration:.3f} s, audio.min_seconds is {min_seconds}"
-    elif source.peak == 0:
-        source.reason = "is silent: every sample is zero"
+    elif source.peak < SILENCE:
+        mixed = " once its channels are mixed: are they of opposite phase?"
+        source.reason = "is silent" + (mixed if (source.channels or 1) > 1 else "")
