@@ -64,19 +64,21 @@ class EspeakTokenizer:
         self._ids = {symbol: index for index, symbol in enumerate(self.symbols)}
 
     @classmethod
-    def build(cls, texts: Iterable[tuple[str, str]]) -> "EspeakTokenizer":
-        """The tokenizer with the symbols that occur in (text, language) pairs."""
-        return cls(SPECIAL).grow(texts)
+    def build(
+        cls, texts: Iterable[tuple[str, str]], base: "EspeakTokenizer | None" = None
+    ) -> "EspeakTokenizer":
+        """The tokenizer with the symbols that occur in (text, language) pairs.
 
-    def grow(self, texts: Iterable[tuple[str, str]]) -> "EspeakTokenizer":
-        """A tokenizer with the symbols of further (text, language) pairs, sorted, after the old."""
+        `base`: a tokenizer whose table comes first, as it is; only new symbols follow, sorted.
+        """
         of_language: dict[str, list[str]] = {}
         for text, language in texts:
             of_language.setdefault(language, []).append(text)
         found = {WORD}
         for language, language_texts in of_language.items():
             found.update(*espeak_symbols(language_texts, language))
-        return EspeakTokenizer([*self.symbols, *sorted(found - self._ids.keys())])
+        old = base.symbols if base else SPECIAL
+        return cls([*old, *sorted(found - set(old))])
 
     @property
     def num_symbols(self) -> int:
