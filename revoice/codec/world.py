@@ -197,9 +197,9 @@ class WorldCodec:
         return cls(tensors["codebooks"], tensors["mean"], float(tensors["floor"][0]))
 
 
-def _analyse(samples: NDArray[np.float32]) -> NDArray[np.float64]:
+def _analyse(recording: NDArray[np.float32]) -> NDArray[np.float64]:
     """WORLD parameters (ceil(N / 320), WIDTH), the logarithm of F0 going on where unvoiced."""
-    samples = np.asarray(samples, np.float64)
+    samples: NDArray[np.float64] = np.asarray(recording).astype(np.float64)
     if samples.ndim != 1:
         raise ValueError(f"samples have the shape {samples.shape}, expected mono (N,)")
     if not np.isfinite(samples).all():

@@ -1,0 +1,202 @@
+"""EnCodec at 24 kHz and 6 kbps (Défossez et al., 2022), made for many recordings at a time."""
+
+import sys
+import types
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils import remove_weight_norm
+from torch.nn.utils.rnn import pad_sequence
+
+from revoice.files import atomic
+
+# encodec imports torchaudio for helpers that read, write and resample files, none of which is
+# used here. Where it is not installed an empty module stands in while encodec is imported.
+try:
+    import torchaudio  # noqa: F401
+except ImportError:
+    sys.modules["torchaudio"] = types.ModuleType("torchaudio")
+    try:
+        from encodec import EncodecModel
+        from encodec.modules import SConv1d
+    finally:
+        del sys.modules["torchaudio"]
+else:
+    from encodec import EncodecModel
+    from encodec.modules import SConv1d
+
+HOP = 320  # samples in a frame
+BANDWIDTH = 6.0  # kbps: 8 codebooks
+SEGMENT = 150  # frames that the convolutions see at once
+CONTEXT = 3  # frames before them: more than the receptive field of the strided convolutions (797)
+SHORT = 7  # frames; the last convolution's padding mirrors 6, shorter recordings go alone
+ROWS = {"cpu": 1, "cuda": 128}  # segments in one pass of the convolutions
+
+
+class EncodecCodec:
+    """encodec_24khz at 6 kbps, weight norm folded into the weights.
+
+    Args:
+        state: the published model's state dict.
+        device: where it computes; samples and codes are numpy arrays all the same.
+    """
+
+    sample_rate = 24000
+    frame_rate = 75
+    num_quantizers = 8
+    bins = 1024
+
+    def __init__(self, state: dict[str, Tensor], device: str = "cpu") -> None:
+        with warnings.catch_warnings():  # encodec uses torch's older weight norm
+            warnings.simplefilter("ignore", FutureWarning)
+            model = EncodecModel.encodec_model_24khz(pretrained=False)
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError(f"these are not the weights of encodec_24khz: {error}") from None
+        for module in model.modules():
+            if hasattr(module, "weight_g"):
+                remove_weight_norm(module)
+        model.set_target_bandwidth(BANDWIDTH)
+        self._model = model.eval().requires_grad_(False).to(device)
+        self._device = torch.device(device)
+
+    def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
+        """Codes (ceil(N / 320), 8) int16 of (N,) mono samples at 24 kHz in [-1, 1].
+
+        Raises ValueError for samples of another shape, or that are not finite.
+        """
+        return encode_batch(self, [samples])[0]
+
+    @torch.inference_mode()
+    def decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Samples (T * 320,) float32 in [-1, 1] of (T, 8) codes.
+
+        Raises ValueError for codes of another shape, or outside 0 to 1023.
+        """
+        codes = np.asarray(codes)
+        if codes.ndim != 2 or codes.shape[1] != self.num_quantizers:
+            raise ValueError(f"codes have the shape {codes.shape}, expected (frames, 8)")
+        if not len(codes):
+            return np.zeros(0, np.float32)
+        if codes.min() < 0 or codes.max() >= self.bins:
+            raise ValueError(f"codes from {codes.min()} to {codes.max()}, expected 0 to 1023")
+        batch = torch.from_numpy(codes.astype(np.int64)).T[None].to(self._device)
+        return self._model.decode([(batch, None)])[0, 0].clamp(-1, 1).float().cpu().numpy()
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "cpu") -> "EncodecCodec":
+        """Read a .safetensors file that `convert` wrote."""
+        return cls(load_file(path), device)
+
+
+def convert(published: str | Path, path: str | Path) -> None:
+    """The published .th file as .safetensors, after a look whether the weights fit.
+
+    Raises ValueError where they are not those of encodec_24khz.
+    """
+    state = torch.load(published, map_location="cpu", weights_only=True)
+    EncodecCodec(state)
+    with atomic(path) as temporary:
+        contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
+        save_file(contiguous, temporary, {"codec": "encodec_24khz"})
+
+
+@torch.inference_mode()
+# On a GPU as on a CPU: TF32 would change codes.
+@torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+def encode_batch(
+    codec: EncodecCodec, recordings: Sequence[NDArray[np.float32]]
+) -> list[NDArray[np.int16]]:
+    """Codes of several recordings, the same as one by one but for rounding.
+
+    The strided convolutions are causal and see less than three frames back: recordings go through
+    them in segments of two seconds, which bounds memory and makes batches without padding. The
+    LSTM, which remembers everything, then reads whole recordings side by side; ones of similar
+    length waste least.
+
+    Args:
+        recordings: (N,) float32 mono samples at 24 kHz each.
+
+    Returns:
+        (ceil(N / 320), 8) int16 for each.
+    """
+    encoder = codec._model.encoder.model
+    strided, rest = encoder[:-3], encoder[-3:]  # rest: LSTM, ELU, last convolution
+    checked = [_checked(samples) for samples in recordings]
+    frames = [-(-len(samples) // HOP) for samples in checked]
+    codes = [np.zeros((0, codec.num_quantizers), np.int16) for _ in checked]
+
+    long = [i for i, count in enumerate(frames) if count >= SHORT]
+    for i, count in enumerate(frames):
+        if 0 < count < SHORT:
+            codes[i] = _quantise(codec, encoder(checked[i].to(codec._device)[None, None]))[0]
+    if not long:
+        return codes
+
+    rows: list[tuple[int, int, int]] = []  # recording, first frame with context, first without
+    for i in long:
+        rows += [(i, max(0, at - CONTEXT), at) for at in range(0, frames[i], SEGMENT)]
+    pieces = [checked[i][start * HOP : (at + SEGMENT) * HOP] for i, start, at in rows]
+    features: dict[tuple[int, int], Tensor] = {}
+    order = sorted(range(len(rows)), key=lambda row: len(pieces[row]))
+    size = ROWS.get(codec._device.type, 1)
+    for group in (order[at : at + size] for at in range(0, len(order), size)):
+        lengths = torch.tensor([len(pieces[row]) for row in group])
+        batch = pad_sequence([pieces[row] for row in group], batch_first=True)[:, None]
+        for row, output in zip(
+            group, _convolve(strided, batch.to(codec._device), lengths), strict=True
+        ):
+            i, start, at = rows[row]
+            features[i, at] = output[:, at - start : min(at + SEGMENT, frames[i]) - start]
+
+    whole = [
+        torch.cat([features[i, at] for at in range(0, frames[i], SEGMENT)], dim=1).T for i in long
+    ]
+    embedded = rest(pad_sequence(whole, batch_first=True).transpose(1, 2))
+    for i, result in zip(long, _quantise(codec, embedded), strict=True):
+        codes[i] = result[: frames[i]]
+    return codes
+
+
+def _checked(samples: NDArray[np.float32]) -> Tensor:
+    samples = np.ascontiguousarray(samples, np.float32)
+    if samples.ndim != 1:
+        raise ValueError(f"samples have the shape {samples.shape}, expected mono (N,)")
+    if not np.isfinite(samples).all():
+        raise ValueError("samples hold values that are not finite")
+    return torch.from_numpy(samples)
+
+
+def _convolve(layers: torch.nn.Sequential, batch: Tensor, lengths: Tensor) -> Tensor:
+    """The strided part of the encoder on right-padded rows (B, 1, N) to (B, 512, ceil(N / 320)).
+
+    A strided layer completes its last window with a mirror image of the row's end. Rows that end
+    before the longest one need theirs where the padding is, so it is written there for all.
+    """
+    for layer in layers:
+        if isinstance(layer, SConv1d):
+            stride = cast(torch.nn.Conv1d, layer.conv.conv).stride[0]
+            batch = F.pad(batch, (0, -batch.shape[-1] % stride))
+            for row, length in enumerate(lengths.tolist()):
+                missing = -length % stride
+                if missing:
+                    mirrored = batch[row, :, length - 1 - missing : length - 1].flip(-1)
+                    batch[row, :, length : length + missing] = mirrored
+            lengths = -(-lengths // stride)
+        batch = layer(batch)
+    return batch
+
+
+def _quantise(codec: EncodecCodec, embedded: Tensor) -> list[NDArray[np.int16]]:
+    """(B, 128, T) to B arrays (T, 8)."""
+    codes = codec._model.quantizer.encode(embedded, codec.frame_rate, BANDWIDTH)  # (8, B, T)
+    return list(codes.permute(1, 2, 0).to(torch.int16).cpu().numpy())

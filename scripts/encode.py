@@ -1,0 +1,16 @@
+"""Audio of one shard to codec codes."""
+
+from lhotse import CutSet, RecordingSet
+
+from revoice.codec import load_codec
+from revoice.encoding import encode_cuts
+from revoice.files import atomic
+from revoice.workflow import script_logging
+
+script_logging(snakemake)
+codec = load_codec(snakemake.input.codec, device="auto")
+recordings = RecordingSet.from_file(snakemake.input.recordings)
+cuts = CutSet.from_manifests(recordings=recordings)
+encoded = encode_cuts(cuts, codec, snakemake.output.codes, snakemake.threads)
+with atomic(snakemake.output.cuts) as temporary:
+    encoded.to_file(temporary)

@@ -1,0 +1,20 @@
+"""The codec ready for use: EnCodec's weights converted, or WORLD's codebooks fitted."""
+
+from revoice.codec import describe_codec
+from revoice.codec.encodec import convert
+from revoice.codec.world import WorldCodec
+from revoice.config import CodecConfig
+from revoice.encoding import sample_recordings
+from revoice.files import read_json
+from revoice.workflow import script_logging
+
+script_logging(snakemake)
+config = CodecConfig(**snakemake.params.codec)
+choice = read_json(snakemake.input.choice)
+weights = snakemake.output.weights
+if choice["name"] == "world":
+    recordings = sample_recordings(snakemake.input.cuts, config.fit_minutes * 60, config.seed)
+    WorldCodec.fit(recordings, config.seed, snakemake.threads).save(weights)
+else:
+    convert(choice["weights"], weights)
+describe_codec(snakemake.output.codec, weights, choice)
