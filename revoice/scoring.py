@@ -222,7 +222,9 @@ def scores_markdown(summary: pd.DataFrame) -> str:
     shown = summary[list(titles)].astype(object)
     for column in titles:
         shown[column] = [score_text(column, value) for value in summary[column]]
-    lines = [shown.rename(columns=titles).to_markdown(index=False, disable_numparse=True), ""]
+    aligned = ["left", *["right"] * (len(titles) - 1)]
+    table = shown.rename(columns=titles)
+    lines = [table.to_markdown(index=False, disable_numparse=True, colalign=aligned), ""]
     lines += [f"- {remark}" for remark in explanations(summary)]
     return "\n".join(lines) + "\n"
 

@@ -16,7 +16,7 @@ from revoice.files import write_json
 from revoice.page import compare, read_experiment, write_page
 from revoice.scoring import score_sentences
 from revoice.tables import write_summary
-from tests.browser import check_page
+from tests.browser import check_page, chromium
 
 CODEC = {"name": "world", "reason": "the weights of encodec_24khz could not be had"}
 STAGE = {"optimizer": "adamw", "lr": 1e-3, "epochs": 3, "seed": 7, "lora": None}
@@ -208,3 +208,35 @@ def test_the_comparison_is_written(results: tuple[Path, dict[str, Any]], tmp_pat
     assert {"init", "ar.lr"} <= set(table.columns)
     assert "ar.optimizer" not in table.columns
     assert table["NAR minutes"].isna().tolist() == [False, True]
+
+
+def test_without_a_browser_the_check_is_skipped_but_not_in_ci(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no Chromium"):
+        chromium()
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no Chromium"):
+        chromium()
+
+
+@pytest.mark.parametrize("harm", ["missing", "outside", "script"])
+def test_the_check_sees_what_is_broken(page: Path, tmp_path: Path, harm: str) -> None:
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    shutil.copytree(page.parent / "media", copied / "media")
+    html = page.read_text("utf-8")
+    first = next((copied / "media").iterdir()).name
+    if harm == "missing":
+        html = re.sub(r'src="media/[^"]*"', 'src="media/gone.wav"', html, count=1)
+    elif harm == "outside":
+        shutil.copy(copied / "media" / first, tmp_path / "outside.wav")
+        html = re.sub(r'src="media/[^"]*"', 'src="../outside.wav"', html, count=1)
+    else:
+        html = html.replace("<script>", "<script>\nnowhere();")
+    (copied / "index.html").write_text(html, "utf-8")
+    chromium()  # skips where there is none
+    with pytest.raises(AssertionError):
+        check_page(copied / "index.html")
