@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 from lhotse import CutSet, Recording, RecordingSet, SupervisionSegment, SupervisionSet, validate
@@ -39,77 +40,81 @@ class Rejected:
 
 
 def transcripts(corpus: CorpusConfig, paths: Iterable[str]) -> dict[str, Transcript | str]:
-    """The transcript of each file in `paths` (below the corpus root), or why there is none."""
+    """The transcript of each file in `paths` (below the corpus root), or why there is none.
+
+    Raises:
+        ValueError: the corpus is not laid out as its kind says.
+    """
     root = corpus_root(corpus)
-    paths = list(paths)
     language = corpus.languages[0]
+    rows, said = {}, {}
+    paths = list(paths)
     if corpus.kind == "table":
         rows = {row["path"]: row for row in read_table(str(corpus.path))}
-        return {
-            path: Transcript(
-                rows[path]["text"].strip(),
-                rows[path].get("speaker") or corpus.speaker or "speaker",
-                rows[path].get("language") or language,
-            )
-            if rows[path]["text"].strip()
-            else "its text in the table is empty"
-            for path in paths
-        }
-    if corpus.kind == "ljspeech":
-        said = {
-            segment.recording_id: segment.custom["normalized_text"]
-            for segment in prepare_ljspeech(root)["supervisions"]
-        }
-        return {
-            path: Transcript(said[Path(path).stem], corpus.speaker or "LJ", language)
-            if said.get(Path(path).stem)
-            else "metadata.csv has no text for it"
-            for path in paths
-        }
-    said = _libritts(root, paths) if corpus.kind == "libritts" else {}
+    elif corpus.kind in {"libritts", "ljspeech"}:
+        said = _by_recipe(corpus.kind, root, paths)
     found: dict[str, Transcript | str] = {}
     for path in paths:
         parts = Path(path).parts
+        speaker = corpus.speaker or (root / path).absolute().parent.name
+        if corpus.kind == "table":
+            text, why = rows[path]["text"], "its text in the table is empty"
+            speaker = rows[path].get("speaker") or corpus.speaker or "speaker"
+            language = rows[path].get("language") or corpus.languages[0]
+        elif corpus.kind == "ljspeech":
+            text, why = said.get(Path(path).stem, ""), "metadata.csv has no text for it"
+            speaker = corpus.speaker or "LJ"
+        elif Path(path).stem in said:
+            text, why = said[Path(path).stem], "its text in *.trans.tsv is empty"
+        else:
+            text, why = _text_beside(root / path)
         if corpus.kind == "asterisk":
             speaker, language = f"asterisk-{parts[0]}", parts[0]
         elif corpus.kind == "libritts":  # part/speaker/chapter/utterance.wav
             speaker = parts[-3] if len(parts) > 2 else "speaker"
-        else:
-            speaker = corpus.speaker or (root / path).absolute().parent.name
-        text = said.get(Path(path).stem) or _text_beside(root / path)
-        found[path] = (
-            Transcript(text.strip(), speaker, language) if text.strip() else _why(root / path)
-        )
+        text = " ".join(text.split())
+        found[path] = Transcript(text, speaker, language) if text else why
     return found
 
 
-def _libritts(root: Path, paths: list[str]) -> dict[str, str]:
-    """Texts by Lhotse's recipe, of the parts that have LibriTTS's `*.trans.tsv`."""
-    parts = sorted({Path(path).parts[0] for path in paths})
-    parts = [part for part in parts if next((root / part).rglob("*.trans.tsv"), None)]
-    if not parts:
+def _by_recipe(kind: str, root: Path, paths: list[str]) -> dict[str, str]:
+    """Texts by Lhotse's recipe for LJSpeech, or for LibriTTS where it has `*.trans.tsv`.
+
+    The recipes read every recording that they find and stop at a damaged one: they are shown
+    those alone that are asked for.
+    """
+    tables = {"ljspeech": ["metadata.csv"], "libritts": ["*.trans.tsv", "*.book.tsv"]}[kind]
+    found = [file.relative_to(root) for pattern in tables for file in root.rglob(pattern)]
+    parts = {Path(path).parts[0] for path in paths} & {file.parts[0] for file in found}
+    if not paths or (kind == "libritts" and not parts):
         return {}
-    manifests = prepare_libritts(root, dataset_parts=parts)
-    return {s.recording_id: s.text for part in manifests.values() for s in part["supervisions"]}
+    with TemporaryDirectory() as folder:
+        for file in [*map(Path, paths), *found]:
+            link = Path(folder) / file
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to((root / file).resolve())
+        try:
+            if kind == "ljspeech":
+                segments = prepare_ljspeech(folder)["supervisions"]
+                return {s.recording_id: s.custom["normalized_text"] for s in segments}
+            manifests = prepare_libritts(folder, dataset_parts=sorted(parts))
+            return {s.recording_id: s.text for m in manifests.values() for s in m["supervisions"]}
+        except (AssertionError, OSError, ValueError) as error:
+            raise ValueError(
+                f"{root} is not laid out as a corpus of kind {kind}: {error}"
+            ) from error
 
 
-def _text_beside(path: Path) -> str:
+def _text_beside(path: Path) -> tuple[str, str]:
+    """The text in the file beside a recording, and what is wrong if there is none."""
     for suffix in TEXT_SUFFIXES:
         beside = path.with_suffix(suffix)
         if beside.is_file():
             try:
-                return beside.read_text("utf-8-sig")
+                return beside.read_text("utf-8-sig"), f"{beside.name} is empty"
             except UnicodeDecodeError:
-                return ""
-    return ""
-
-
-def _why(path: Path) -> str:
-    for suffix in TEXT_SUFFIXES:
-        beside = path.with_suffix(suffix)
-        if beside.is_file():
-            return f"{beside.name} is empty or not UTF-8"
-    return f"has no transcript: neither {path.stem}.normalized.txt nor {path.stem}.txt is there"
+                return "", f"{beside.name} is not UTF-8"
+    return "", f"has no transcript: neither {path.stem}.normalized.txt nor {path.stem}.txt is there"
 
 
 def text_key(text: str) -> str:
@@ -154,8 +159,8 @@ def split_of(
         only_dev = config.model_copy(update={"test": 0.0, "dev": 0.0 if has_dev else config.dev})
         share = _shares((text_key(said[path].text) for path in said), only_dev)
         for path, transcript in said.items():
-            split = corpus.splits.get(Path(path).parts[0], "train")
-            splits[path] = share(text_key(transcript.text)) if split == "train" else split
+            of_part = corpus.splits.get(Path(path).parts[0], "train")
+            splits[path] = share(text_key(transcript.text)) if of_part == "train" else of_part
     elif config.by == "speaker":
         named = bool(config.dev_speakers or config.test_speakers)
         by_share = _shares((transcript.speaker for transcript in said.values()), config)
@@ -227,7 +232,7 @@ def write_manifests(
         for shard, (file, by_id) in sorted(shards.items()):
             batch = [
                 (recording, split, said[by_id[recording.id]])
-                for recording in RecordingSet.from_file(file)
+                for recording in RecordingSet.from_jsonl_lazy(file)
                 if (split := splits.get(by_id[recording.id]))
             ]
             for recording, split, segment, cut in _entries(f"{name}/{shard}", batch):
@@ -235,10 +240,11 @@ def write_manifests(
                 supervisions.write(segment)
                 cuts[split].write(cut)
                 counts[split] += 1
-        if not counts["train"]:
+        if not any(counts.values()):
+            reasons = "".join(f"\n  {row.path} {row.reason}" for row in rejected[:10])
             raise ValueError(
-                f"corpora.{name}: no recording with a transcript is left for train; the reasons "
-                f"are in {folder / 'rejected.csv'} and in the log"
+                f"corpora.{name}: no recording with a transcript is left. Why files were "
+                f"rejected is in {folder / 'audio'}/*.csv{', and:' if reasons else '.'}{reasons}"
             )
     for split, count in counts.items():
         logging.info("%s: %d cuts", split, count)

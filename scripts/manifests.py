@@ -11,7 +11,7 @@ from revoice.workflow import script_logging
 
 script_logging(snakemake)
 tables = {
-    Path(path).stem: pd.read_csv(path, dtype={"path": str, "id": str})
+    Path(path).stem: pd.read_csv(path, dtype={"path": str, "id": str, "reason": str})
     for path in snakemake.input.tables
 }
 usable = {shard: table[table["reason"].isna()] for shard, table in tables.items()}
