@@ -82,7 +82,7 @@ def test_splits_stay_when_recordings_are_added(by: str) -> None:
     said = said_by(500, speakers=50)
     before = split_of(said, FOLDER, config)
     assert set(before.values()) == {"train", "dev", "test"}
-    after = split_of(said | said_by(900, speakers=90), FOLDER, config)
+    after = split_of(said | said_by(900, speakers=90, folder="b"), FOLDER, config)
     assert {path: after[path] for path in before} == before
 
 
