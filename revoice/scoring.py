@@ -7,7 +7,7 @@ stands where the number would be, and the other measures go on.
 import importlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,6 +21,7 @@ from joblib import Parallel, delayed
 
 from revoice.config import ScoreConfig
 from revoice.normalise import join_compounds, normalise
+from revoice.tables import made_by_lines
 
 RATE = 16000  # Hz: what all three models hear
 LONG = 6  # words from which on a sentence counts in `wer_6`
@@ -207,8 +208,8 @@ def measured_by(config: ScoreConfig) -> dict[str, str]:
     return by
 
 
-def scores_markdown(summary: pd.DataFrame) -> str:
-    """The summary as a Markdown table with what its rows and columns mean."""
+def scores_markdown(summary: pd.DataFrame, made_by: Mapping[str, str]) -> str:
+    """The summary as a Markdown table with what its rows and columns mean and what made it."""
     by = summary.iloc[0]
     titles = {
         "row": "",
@@ -226,6 +227,7 @@ def scores_markdown(summary: pd.DataFrame) -> str:
     table = shown.rename(columns=titles)
     lines = [table.to_markdown(index=False, disable_numparse=True, colalign=aligned), ""]
     lines += [f"- {remark}" for remark in explanations(summary)]
+    lines += made_by_lines(made_by)
     return "\n".join(lines) + "\n"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from revoice.files import atomic
+from revoice.files import atomic, sha256
 
 PARTS = ("ar", "nar")
 PHASES = {"train": "Train", "dev": "Valid", "test": "Test"}
@@ -95,13 +95,37 @@ def write_tables(evaluation: Mapping[str, Any], markdown: str | Path, csv: str |
     if len(quantizers):
         lines += ["NAR per quantizer:", "", to_markdown(quantizers_by_phase(quantizers)), ""]
     lines += [f"- {note}" for note in FOOTNOTES]
-    made_by = evaluation.get("made_by", {})
-    lines += ["", "Made by:", "", *(f"- {what}: {which}" for what, which in made_by.items())]
+    lines += made_by_lines(evaluation.get("made_by", {}))
     with atomic(markdown) as temporary:
         temporary.write_text("\n".join(lines) + "\n", "utf-8")
     whole = pd.concat([table.assign(quantizer=""), quantizers.astype({"quantizer": object})])
     with atomic(csv) as temporary:
         whole[["Phase", "quantizer", "loss", "Top10Accuracy"]].to_csv(temporary, index=False)
+
+
+def provenance(
+    data: str, codec: Mapping[str, Any], model: Mapping[str, Any], weights: str | Path
+) -> dict[str, str]:
+    """What stands under every table: {"data": ..., "codec", "tokenizer", "checkpoint"}.
+
+    Args:
+        data: what was measured, e.g. "asterisk: 200 train, 28 dev, 33 test cuts".
+        codec: codec.json.
+        model: the model's JSON; `tokenizer` has `name` and `sha256`.
+        weights: the model's safetensors; its first SHA-256 digits are named.
+    """
+    tokenizer = model.get("tokenizer") or {}
+    return {
+        "data": data,
+        "codec": f"{codec.get('describe', codec['name'])}; {codec.get('reason', 'as configured')}",
+        "tokenizer": f"{tokenizer.get('name')} (sha256 {str(tokenizer.get('sha256'))[:8]})",
+        "checkpoint": f"{weights} (sha256 {sha256(weights)[:8]})",
+    }
+
+
+def made_by_lines(made_by: Mapping[str, str]) -> list[str]:
+    """Provenance as the last lines of a Markdown table's file."""
+    return ["", "Made by:", "", *(f"- {what}: {which}" for what, which in made_by.items())]
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -173,16 +197,26 @@ def summary_table(experiments: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write_summary(summary: pd.DataFrame, markdown: str | Path, csv: str | Path) -> None:
-    """Write the comparison of the experiments as Markdown and CSV."""
+def write_summary(
+    summary: pd.DataFrame,
+    markdown: str | Path,
+    csv: str | Path,
+    made_by: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Write the comparison of the experiments as Markdown and CSV.
+
+    Args:
+        made_by: {experiment: its provenance}.
+    """
     notes = [
         "Columns between the experiment and the results are the configuration keys whose values"
         " differ. Valid is the dev split.",
         *FOOTNOTES[:2],
     ]
     with atomic(markdown) as temporary:
-        text = to_markdown(summary) + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
-        temporary.write_text(text, "utf-8")
+        lines = [to_markdown(summary), "", *(f"- {note}" for note in notes)]
+        told = {name: "; ".join(f"{k} {v}" for k, v in by.items()) for name, by in made_by.items()}
+        temporary.write_text("\n".join(lines + made_by_lines(told)) + "\n", "utf-8")
     with atomic(csv) as temporary:
         summary.to_csv(temporary, index=False)
 

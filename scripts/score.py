@@ -1,10 +1,13 @@
 """The test sentences as recording, reconstruction and synthesis: what the measures say."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from revoice.config import ScoreConfig
-from revoice.files import atomic
+from revoice.files import atomic, read_json
 from revoice.scoring import score_sentences, scores_markdown
+from revoice.tables import provenance
 from revoice.workflow import script_logging
 
 script_logging(snakemake)
@@ -17,5 +20,11 @@ with atomic(snakemake.output.clips) as temporary:
     clips.to_csv(temporary, index=False)
 with atomic(snakemake.output.csv) as temporary:
     summary.to_csv(temporary, index=False)
+made_by = provenance(
+    f"{len(sentences)} sentences, {snakemake.input.sentences}",
+    read_json(snakemake.input.codec),
+    read_json(snakemake.input.model),
+    Path(snakemake.input.model).with_suffix(".safetensors"),
+)
 with atomic(snakemake.output.markdown) as temporary:
-    temporary.write_text(scores_markdown(summary), "utf-8")
+    temporary.write_text(scores_markdown(summary, made_by), "utf-8")

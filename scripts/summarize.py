@@ -14,6 +14,7 @@ configs = snakemake.params.experiments
 experiments = [read_experiment(page.parent / name, config) for name, config in configs.items()]
 for experiment, curves in zip(experiments, snakemake.output.curves, strict=True):
     write_curves(curves, experiment.metrics)
-write_summary(compare(experiments), snakemake.output.markdown, snakemake.output.csv)
+made_by = {experiment.name: experiment.evaluation["made_by"] for experiment in experiments}
+write_summary(compare(experiments), snakemake.output.markdown, snakemake.output.csv, made_by)
 codec = read_json(snakemake.input.codec)
 write_page(page, snakemake.output.media, experiments, codec, snakemake.params.seeds)

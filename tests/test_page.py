@@ -202,7 +202,9 @@ def test_a_lost_file_is_named(results: tuple[Path, dict[str, Any]], tmp_path: Pa
 def test_the_comparison_is_written(results: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     folder, configs = results
     experiments = [read_experiment(folder / name, config) for name, config in configs.items()]
-    write_summary(compare(experiments), tmp_path / "summary.md", tmp_path / "summary.csv")
+    made_by = {experiment.name: experiment.evaluation["made_by"] for experiment in experiments}
+    write_summary(compare(experiments), tmp_path / "summary.md", tmp_path / "summary.csv", made_by)
+    assert "- second: data made for the test; codec world" in (tmp_path / "summary.md").read_text()
     table = pd.read_csv(tmp_path / "summary.csv")
     assert list(table["experiment"]) == ["first", "second"]
     assert {"init", "ar.lr"} <= set(table.columns)

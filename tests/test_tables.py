@@ -11,6 +11,7 @@ from revoice.tables import (
     differences,
     evaluation_table,
     flatten,
+    provenance,
     quantizer_table,
     summary_table,
     to_markdown,
@@ -71,6 +72,18 @@ def test_tables_are_written_with_what_made_them(evaluation: dict[str, Any], tmp_
     assert len(table) == 5 + 6
 
 
+def test_provenance_names_the_four_things(tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"weights")
+    codec = {"name": "world", "describe": "world (codes)", "reason": "no weights"}
+    model = {"tokenizer": {"name": "espeak", "sha256": "0123456789abcdef"}}
+    made_by = provenance("two hours", codec, model, weights)
+    assert list(made_by) == ["data", "codec", "tokenizer", "checkpoint"]
+    assert made_by["codec"] == "world (codes); no weights"
+    assert made_by["tokenizer"] == "espeak (sha256 01234567)"
+    assert made_by["checkpoint"].startswith(f"{weights} (sha256 ")
+
+
 def test_a_model_without_nar_has_a_table(evaluation: dict[str, Any], tmp_path: Path) -> None:
     del evaluation["nar"]
     write_tables(evaluation, tmp_path / "table.md", tmp_path / "table.csv")
@@ -122,7 +135,7 @@ def test_the_summary_has_a_row_per_experiment(evaluation: dict[str, Any], tmp_pa
     assert list(summary["AR minutes"]) == [1.5, 1.5]
     assert summary["NAR best epoch"].isna().tolist() == [False, True]
     assert "nar.lr" not in summary
-    write_summary(summary, tmp_path / "summary.md", tmp_path / "summary.csv")
+    write_summary(summary, tmp_path / "summary.md", tmp_path / "summary.csv", {})
     assert len(pd.read_csv(tmp_path / "summary.csv")) == 2
     text = (tmp_path / "summary.md").read_text("utf-8")
     assert "nan" not in text.lower()
