@@ -33,7 +33,7 @@ def said_by(
     """Transcripts of made-up recordings, each text said `count / texts` times."""
     return {
         f"{folder}/{n}.wav": Transcript(
-            f"Sentence {n % (texts or count)}.", f"s{n % speakers}", "en"
+            f"Sentence {n % (texts or count)} of {folder}.", f"s{n % speakers}", "en"
         )
         for n in range(count)
     }
