@@ -220,7 +220,7 @@ def duration_bins(cuts: Iterable[Cut], batch_seconds: float) -> list[float]:
 
 
 def ordered_batches(
-    cuts: CutSet, batch_seconds: float, rank: int = 0, world_size: int = 1
+    cuts: Iterable[Cut], batch_seconds: float, rank: int = 0, world_size: int = 1
 ) -> Iterator[CutSet]:
     """Every cut once, in the same batches whatever the number of ranks, for validation.
 

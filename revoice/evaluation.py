@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from lhotse import CutSet
+from lhotse.cut import Cut
 from torch import Tensor, nn
 
 from revoice.data import Batch, CodesDataset, load_batches, ordered_batches
@@ -126,9 +127,9 @@ def evaluate(
         dataset = CodesDataset(model.config.pad, model.config.languages)
         results[part] = {}
         for split, path in splits.items():
-            cuts = CutSet.from_jsonl_lazy(path)
+            cuts: Iterable[Cut] = CutSet.from_jsonl_lazy(path)
             if split == "train" and max_train_cuts is not None:
-                cuts = CutSet.from_cuts(draw_cuts(cuts, max_train_cuts, seed))
+                cuts = draw_cuts(cuts, max_train_cuts, seed)
             batches = load_batches(dataset, ordered_batches(cuts, batch_seconds))
             sums = measure(part, model, batches, device)
             results[part][split] = figures(sums.sum(0))
@@ -138,7 +139,7 @@ def evaluate(
     return results
 
 
-def draw_cuts(cuts: CutSet, number: int, seed: int) -> list[Any]:
+def draw_cuts(cuts: Iterable[Cut], number: int, seed: int) -> list[Cut]:
     """At most `number` cuts, each equally likely, from one pass over a lazy set."""
     rng, source = random.Random(seed), iter(cuts)
     drawn = list(islice(source, number))

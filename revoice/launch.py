@@ -136,14 +136,8 @@ def adopt(job: Job) -> None:
     save_model(out, model, {**meta, **job.meta})
     with atomic(out.parent / "metrics.csv") as temporary:
         temporary.write_text(",".join(COLUMNS) + "\n", "utf-8")
+    zero = ("steps", "epochs", "best_epoch", "best_step", "seconds", "peak_memory_mb")
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    summary: dict[str, Any] = {
-        "steps": 0,
-        "epochs": 0,
-        "best_epoch": 0,
-        "best_step": 0,
-        "seconds": 0.0,
-    }
-    summary |= {"peak_memory_mb": 0.0, "device": "cpu", "processes": 1}
+    summary: dict[str, Any] = {**dict.fromkeys(zero, 0), "device": "cpu", "processes": 1}
     summary |= {"parameters": parameters, "trainable_parameters": 0}
     write_json(out.parent / "training.json", summary)

@@ -303,7 +303,9 @@ def train(job: Job) -> dict[str, Any]:
                     with autocast():
                         loss, sums = batch_loss(part, parallel, batch, quantizers[i], shares[i])
                     # DDP takes the mean over ranks: the gradient becomes that of sum / positions
-                    scaler.scale(loss * (world_size / positions)).backward()
+                    # (no gradient: none of what is trained takes part in this quantizer)
+                    if loss.requires_grad or world_size > 1:
+                        scaler.scale(loss * (world_size / positions)).backward()
                 numbers = [*sums.tolist(), float(batch.code_lens.sum())]
                 here.interval = [a + b for a, b in zip(here.interval, numbers, strict=True)]
             scaler.unscale_(optimizer)
@@ -420,7 +422,9 @@ def check_memory(
         try:
             with autocast():
                 batch = dataset[cuts].to(device)
-                batch_loss(part, model, batch, model.config.quantizers - 1, 0.0)[0].backward()
+                loss, _ = batch_loss(part, model, batch, model.config.quantizers - 1, 0.0)
+            if loss.requires_grad:
+                loss.backward()
         except (RuntimeError, MemoryError) as error:
             if not isinstance(error, torch.OutOfMemoryError | MemoryError) and (
                 "can't allocate memory" not in str(error)
