@@ -1,0 +1,111 @@
+"""One folder with good and bad files, through the rules that read it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from lhotse import CutSet
+
+TARGET = "results/corpora/mine/rejected.csv"
+GOOD = {"stereo.wav", "cd.wav", "vorbis.ogg"}
+BAD = {
+    "empty.wav": "is empty",
+    "truncated.flac": "is truncated|cannot be decoded",
+    "untold.wav": "has no transcript",
+}
+
+
+def configuration(strict: bool) -> dict[str, Any]:
+    stage = {"epochs": 1}
+    return {
+        "corpora": {"mine": {"kind": "folder", "path": "recordings", "speaker": "me"}},
+        "audio": {"strict": strict},
+        "split": {"dev": 0, "test": 0},
+        "experiments": {"demo": {"corpora": ["mine"], "ar": stage, "nar": stage}},
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working directory with the recordings that people send."""
+    root = tmp_path / "recordings"
+    root.mkdir()
+    source = np.random.default_rng(1)
+    for name, rate, channels in [
+        ("stereo.wav", 48000, 2),
+        ("cd.wav", 44100, 1),
+        ("vorbis.ogg", 22050, 1),
+        ("truncated.flac", 16000, 1),
+        ("untold.wav", 24000, 1),
+    ]:
+        soundfile.write(root / name, 0.1 * source.standard_normal((2 * rate, channels)), rate)
+        (root / name).with_suffix(".txt").write_text(f"This is {name}.")
+    content = (root / "truncated.flac").read_bytes()
+    (root / "truncated.flac").write_bytes(content[: len(content) // 2])
+    (root / "empty.wav").touch()
+    (root / "empty.txt").write_text("Nothing.")
+    (root / "untold.txt").unlink()
+    return tmp_path
+
+
+def test_good_files_come_through_and_bad_ones_are_listed(
+    folder: Path, snakemake: Callable[..., Any]
+) -> None:
+    run = snakemake(folder, TARGET, config=configuration(strict=False)).succeeded()
+    assert run.jobs == ["manifests mine", "resample mine/s"]
+    rejected = pd.read_csv(folder / TARGET).set_index("path")["reason"]
+    assert set(rejected.index) == set(BAD)
+    for name, reason in BAD.items():
+        assert pd.Series([rejected[name]]).str.contains(reason).all(), rejected[name]
+    files = pd.read_csv(folder / "results/corpora/mine/files.csv").set_index("path")
+    assert set(files.index) == GOOD | set(BAD)
+    assert files["rate"]["stereo.wav"] == 48000
+    assert files["channels"]["stereo.wav"] == 2
+    assert files["reason"].isna().sum() == len(GOOD)
+    cuts = list(CutSet.from_jsonl_lazy(folder / "results/corpora/mine/cuts_train.jsonl.gz"))
+    assert {cut.supervisions[0].text for cut in cuts} == {f"This is {name}." for name in GOOD}
+    for cut in cuts:
+        path = folder / cut.recording.sources[0].source
+        samples, rate = soundfile.read(path, always_2d=True)
+        assert (rate, samples.shape) == (24000, (cut.num_samples, 1))
+        assert cut.duration == pytest.approx(2, abs=0.05)
+    assert snakemake(folder, TARGET).succeeded().jobs == []
+
+
+def test_strict_mode_fails_and_says_why(folder: Path, snakemake: Callable[..., Any]) -> None:
+    run = snakemake(folder, TARGET, config=configuration(strict=True))
+    assert run.returncode != 0
+    assert "empty.wav is empty" in run.output
+    assert "truncated.flac" in run.output
+    assert "set audio.strict: false to go on without them" in run.output
+    assert not (folder / TARGET).exists()
+    for name in ("empty.wav", "truncated.flac"):
+        (folder / "recordings" / name).unlink()
+    run = snakemake(folder, TARGET)
+    assert run.returncode != 0
+    assert "untold.wav: has no transcript" in run.output
+    (folder / "recordings" / "untold.txt").write_text("Told at last.")
+    snakemake(folder, TARGET).succeeded()
+    assert pd.read_csv(folder / TARGET).empty
+
+
+def test_a_configuration_with_a_fault(folder: Path, snakemake: Callable[..., Any]) -> None:
+    config = configuration(strict=False)
+    config["audio"]["loudnes"] = -20
+    run = snakemake(folder, TARGET, config=config)
+    assert run.returncode != 0
+    assert "audio.loudnes is not a key here. Did you mean loudness?" in run.output
+    assert "Traceback" not in run.output
+
+
+def test_a_corpus_that_is_not_there(folder: Path, snakemake: Callable[..., Any]) -> None:
+    config = configuration(strict=False)
+    config["corpora"]["mine"]["path"] = "recordngs"
+    run = snakemake(folder, TARGET, config=config)
+    assert run.returncode != 0
+    assert "corpora.mine: recordngs is not a folder" in run.output
+    assert "Traceback" not in run.output
