@@ -168,9 +168,10 @@ def train(job: Job) -> dict[str, Any]:
         torch.manual_seed(stage.seed + rank)  # dropout differs between ranks
         here = Progress()
 
+        dtype = computing_dtype(stage.precision, device)
+
         def autocast() -> torch.autocast:
-            dtype = PRECISIONS[stage.precision]
-            return torch.autocast(device.type, dtype, enabled=stage.precision != "fp32")
+            return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
         # Go on where an earlier process was
         def on_the_way(state: dict[str, Any]) -> bool:
@@ -389,6 +390,14 @@ def make_model(job: Job, stage: StageConfig) -> tuple[AR | NAR, dict[str, Any]]:
         model = grow(model, job.new_languages, symbols, stage.seed)
     config = replace(model.config, dropout=stage.dropout)
     return build(job.part, config, model.state_dict(), job.init), meta
+
+
+def computing_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """What matrices are multiplied in: float32 for bf16 on a CPU that would have to emulate it."""
+    if precision == "bf16" and device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
+        log.warning("this CPU has no bf16 arithmetic: computing in fp32")
+        return torch.float32
+    return PRECISIONS[precision]
 
 
 def survey(sampler: Sampler) -> tuple[int, CutSet]:

@@ -534,6 +534,18 @@ def test_memory_check_advises_and_leaves_no_trace(
         check()
 
 
+@pytest.mark.parametrize("able", [True, False])
+def test_bf16_is_left_to_processors_that_have_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, able: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: able)
+    expected = torch.bfloat16 if able else torch.float32
+    assert training.computing_dtype("bf16", torch.device("cpu")) == expected
+    assert training.computing_dtype("bf16", torch.device("cuda")) == torch.bfloat16
+    assert training.computing_dtype("fp32", torch.device("cpu")) == torch.float32
+    assert ("no bf16 arithmetic" in caplog.text) != able
+
+
 def raise_(error: Exception) -> None:
     raise error
 
