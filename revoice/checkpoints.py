@@ -143,7 +143,7 @@ def assemble(ar_stem: str | Path, nar_stem: str | Path, stem: str | Path, meta: 
     save_model(stem, state, {"tokenizer": ar_meta.get("tokenizer"), **meta, "model": ar_config})
 
 
-def recognise(
+def recognize(
     state: Mapping[str, Tensor],
     name: str,
     heads: int | None = None,
@@ -241,13 +241,13 @@ def import_checkpoint(
     """Convert an original's `.pt` to `{stem}.safetensors` and `{stem}.json`, and return its sizes.
 
     The file is a dict with the state dict under "model", or the bare state dict. `heads`,
-    `languages` and `pad` as in `recognise`. `vallex_tokenizer` is what a model stores of VALL-E X's
+    `languages` and `pad` as in `recognize`. `vallex_tokenizer` is what a model stores of VALL-E X's
     tokenizer, and is stored if the checkpoint has that model's languages. Of any other, the file
     does not tell the symbol table, and "tokenizer" is null.
-    Raises ValueError where `read_checkpoint` or `recognise` does.
+    Raises ValueError where `read_checkpoint` or `recognize` does.
     """
     state = read_checkpoint(pt_path)
-    config = recognise(state, str(pt_path), heads, languages, pad)
+    config = recognize(state, str(pt_path), heads, languages, pad)
     published = config.languages[: len(VALLEX_LANGUAGES)] == VALLEX_LANGUAGES
     meta = {
         "model": config,

@@ -81,7 +81,7 @@ def sample_recordings(
 
     Yields (N,) float32 samples of one cut at a time. Raises ValueError as `encode_cuts`.
     """
-    cuts = [cut for path in manifests for cut in CutSet.from_file(path)]
+    cuts = [cut for path in manifests for cut in CutSet.from_jsonl_lazy(path)]
     for i in np.random.default_rng(seed).permutation(len(cuts)):
         if seconds <= 0:
             return

@@ -19,7 +19,7 @@ def attach_codes(cuts: Iterable[Cut], encoded: Mapping[str, Path]) -> Iterator[C
         KeyError: a recording has no codes.
     """
     for shard, of_shard in groupby(cuts, key=lambda cut: cut.shard):
-        codes = {cut.recording_id: cut.codes for cut in CutSet.from_file(encoded[shard])}
+        codes = {cut.recording_id: cut.codes for cut in CutSet.from_jsonl_lazy(encoded[shard])}
         for cut in of_shard:
             cut.codes = codes[cut.recording_id]
             yield cut

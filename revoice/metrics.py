@@ -1,6 +1,6 @@
 """Losses and Top10Accuracy, as sums and counts, so that batches add up exactly.
 
-All functions take padded batches: what padding holds changes nothing. What training minimises is
+All functions take padded batches: what padding holds changes nothing. What training minimizes is
 `loss_sum / positions`, the mean cross-entropy (in nats) of the positions that count.
 """
 

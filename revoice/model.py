@@ -224,7 +224,7 @@ class AR(nn.Module):
         self.ar_audio_position = Positions(config.dropout, trainable=True)
         self.ar_decoder = Decoder(config, adaptive=False)
         self.ar_predict_layer = nn.Linear(config.width, BINS + 1, bias=False)
-        _initialise(self, config)
+        _initialize(self, config)
 
     def embed_text(self, text: Tensor, text_lens: Tensor, languages: Tensor | None) -> Tensor:
         """(N, S) ids to (N, S, width); what padding holds does not matter."""
@@ -292,7 +292,7 @@ class NAR(nn.Module):
             TokenEmbedding(1, width) for _ in range(quantizers - 1)
         )
         self.tie()
-        _initialise(self, config)
+        _initialize(self, config)
         self.register_load_state_dict_pre_hook(_check_tied)
 
     def tie(self) -> None:
@@ -417,7 +417,7 @@ def _embed_text(
 
 
 @torch.no_grad()
-def _initialise(model: nn.Module, config: ModelConfig) -> None:
+def _initialize(model: nn.Module, config: ModelConfig) -> None:
     """Initial values for training from scratch.
 
     Embeddings have a standard deviation of width^-1/2, so that tied output layers begin with logits

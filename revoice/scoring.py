@@ -20,7 +20,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from revoice.config import ScoreConfig
-from revoice.normalise import join_compounds, normalise
+from revoice.normalize import join_compounds, normalize
 from revoice.tables import made_by_lines
 
 RATE = 16000  # Hz: what all three models hear
@@ -45,13 +45,13 @@ def score_sentences(
         sentences: one row per sentence with the columns `COLUMNS`. `prompt`, `recording`,
             `reconstruction` and `synthesis` are paths of audio files, empty where there is
             none; other columns (`ended`, `frames`) are carried along.
-        config: which recogniser and which measures; None leaves one out.
+        config: which recognizer and which measures; None leaves one out.
         threads: processes that measure clips side by side.
 
     Returns:
         Clips, one row per sentence and kind (see `measure_clip` for its numbers; `words` and
         `errors` are those of the word error rate, `notes` says what could not be measured and
-        why), and the summary of `summarise`. Neither depends on `threads`.
+        why), and the summary of `summarize`. Neither depends on `threads`.
 
     Raises:
         ValueError: a column is missing.
@@ -73,7 +73,7 @@ def score_sentences(
     clips = pd.DataFrame(
         [_counted(row | values) for row, values in zip(rows, measured, strict=True)]
     )
-    return clips, summarise(clips, config)
+    return clips, summarize(clips, config)
 
 
 def measure_clip(path: str, language: str, prompt: str, config: ScoreConfig) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def measure_clip(path: str, language: str, prompt: str, config: ScoreConfig) -> 
 
 
 def transcribe(samples: np.ndarray, language: str, config: ScoreConfig) -> str:
-    """What the configured recogniser hears in (N,) float32 samples at 16 kHz.
+    """What the configured recognizer hears in (N,) float32 samples at 16 kHz.
 
     Raises:
         ValueError: a language other than English with pocketsphinx.
@@ -156,16 +156,16 @@ def dnsmos(samples: np.ndarray) -> float:
 
 
 def word_errors(text: str, transcript: str, language: str = "en") -> tuple[int, int]:
-    """Errors (substitutions, deletions, insertions) and words of a text, both sides normalised."""
-    reference = normalise(text, language)
+    """Errors (substitutions, deletions, insertions) and words of a text, both sides normalized."""
+    reference = normalize(text, language)
     if not reference:
         return 0, 0
-    hypothesis = join_compounds(normalise(transcript, language), reference)
+    hypothesis = join_compounds(normalize(transcript, language), reference)
     counts = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
     return counts.substitutions + counts.deletions + counts.insertions, len(reference)
 
 
-def summarise(clips: pd.DataFrame, config: ScoreConfig) -> pd.DataFrame:
+def summarize(clips: pd.DataFrame, config: ScoreConfig) -> pd.DataFrame:
     """One row per kind over the sentences that have a recording.
 
     Columns: `row`; `clips`, those that exist; `wer`, all errors over all words; `wer_6`, the same
@@ -200,8 +200,8 @@ def summarise(clips: pd.DataFrame, config: ScoreConfig) -> pd.DataFrame:
 
 def measured_by(config: ScoreConfig) -> dict[str, str]:
     """The packages behind the columns, with versions: {"wer_by": "pocketsphinx 5.1.1", ...}."""
-    recogniser = "faster-whisper" if config.recognizer == "whisper" else config.recognizer
-    named = {"wer_by": recogniser, "similarity_by": config.similarity, "dnsmos_by": config.dnsmos}
+    recognizer = "faster-whisper" if config.recognizer == "whisper" else config.recognizer
+    named = {"wer_by": recognizer, "similarity_by": config.similarity, "dnsmos_by": config.dnsmos}
     by = {column: _with_version(package) for column, package in named.items()}
     if config.recognizer == "whisper":
         by["wer_by"] += f", {Path(str(config.whisper_model)).name}"
@@ -242,15 +242,15 @@ def explanations(summary: pd.DataFrame) -> list[str]:
     """What the rows and columns of the summary mean, one sentence or two each, and its notes."""
     words, long = summary.iloc[0][["words", "words_6"]]
     return [
-        "Recording: what the measures say of the human speaker. It is the ceiling: the recogniser's"
+        "Recording: what the measures say of the human speaker. It is the ceiling: the recognizer's"
         " own mistakes are in it.",
         "Codec reconstruction: the recording through the codec and back. It is the ceiling of any"
         " synthesis from these codes.",
         "Synthesis: the text spoken by the model. A sentence without sound counts as all its words"
         " missed. Sentences without a recording are not in the table.",
         f"WER: word errors over all {words} words ({long} in sentences of {LONG} words or more),"
-        " lower is better, above 100 is possible. Numbers and spellings are normalised on both"
-        " sides. A recogniser's language model has little to go on in one or two words, so the"
+        " lower is better, above 100 is possible. Numbers and spellings are normalized on both"
+        " sides. A recognizer's language model has little to go on in one or two words, so the"
         " second column is the steadier one.",
         "Speaker similarity: cosine between the clip and the prompt, another recording of the same"
         " speaker, 1 at most. DNSMOS: estimated quality, 1 to 5. Both are means over the clips.",
@@ -274,7 +274,7 @@ def _text(value: Any) -> str:
 def _counted(row: dict[str, Any]) -> dict[str, Any]:
     """A clip with its word errors and its notes as one line."""
     transcript, notes = row["transcript"], row["notes"]
-    row["words"], row["errors"] = len(normalise(row["text"], row["language"])), None
+    row["words"], row["errors"] = len(normalize(row["text"], row["language"])), None
     if not row["wav"] and row["kind"] == "synthesis":
         transcript = ""
         notes = {"synthesis": "no sound, so all words count as missed"}

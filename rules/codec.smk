@@ -60,7 +60,7 @@ rule encode:
     resources:
         mem_mb=4000,
         runtime=lambda w, attempt: 60 * attempt,
-        gpu=gpus("encode"),
+        gpu=GPU,
     params:
         code=digest_of("revoice.codec", "revoice.encoding"),
     message:

@@ -2,7 +2,7 @@ import re
 from pathlib import Path
 
 from revoice.config import load_config
-from revoice.corpus import index_corpus, listed_shards
+from revoice.corpus import corpus_root, index_corpus, listed_shards
 from revoice.workflow import digest_of
 
 try:
@@ -54,15 +54,17 @@ def shards_of(name):
     return SHARDS[name]
 
 
-def section(model):
-    """A part of the configuration as plain values, for `params`."""
-    return model.model_dump(mode="json")
+def section(model, *keys):
+    """A part of the configuration, or some keys of it, as plain values for `params`."""
+    return model.model_dump(mode="json", include=set(keys) or None)
 
 
 def of_shards(pattern, corpora):
     """`pattern` for every shard of the corpora, in the order of their names."""
     return [
-        pattern.format(corpus=corpus, shard=shard) for corpus in corpora for shard in shards_of(corpus)
+        pattern.format(corpus=corpus, shard=shard)
+        for corpus in corpora
+        for shard in shards_of(corpus)
     ]
 
 
@@ -70,6 +72,8 @@ def text_of(name):
     """Which tokenized text an experiment reads: experiments with the same data share one."""
     experiment = CONFIG.experiments[name]
     text = f"{'+'.join(experiment.corpora)}.{experiment.tokenizer}"
+    if experiment.new_languages:
+        text += "+" + "+".join(experiment.new_languages)
     # a tokenizer with a table of its own goes on from the table of the model it starts from
     if experiment.tokenizer == "espeak" and experiment.init in CONFIG.experiments:
         text += f"@{experiment.init}"
@@ -87,18 +91,10 @@ def tokenizer_of(name):
 def initial_model(init, part):
     """The weights that a part starts from: an experiment's, or a checkpoint's."""
     if init in CONFIG.experiments:
-        return trained_part(init, part)
+        return f"results/{init}/{part}/model.safetensors"
     if init.endswith(".safetensors"):
         return init
     return f"results/pretrained/{checkpoint_name(init)}/model.safetensors"
-
-
-def trained_part(name, part):
-    """A part of an experiment: what was trained, or what it starts from where it is not trained."""
-    experiment = CONFIG.experiments[name]
-    if getattr(experiment, part):
-        return f"results/{name}/{part}/model.safetensors"
-    return initial_model(experiment.init, part)
 
 
 def checkpoint_name(init):
@@ -118,9 +114,9 @@ def checkpoint_of(w):
     return f"data/pretrained/{w.name}.json" if w.name == "vallex" else CHECKPOINTS[w.name]
 
 
-def gpus(rule):
-    """GPUs that a job of a rule takes: so that two trainings do not share one card."""
-    return workflow.global_resources.get("gpu", 0) and 1
+# A GPU is a resource, so that two trainings do not share one. Where the driver shows none, no job
+# asks for any; `--set-resources train_ar:gpu=4` trains on four.
+GPU = int(Path("/proc/driver/nvidia/gpus").exists())
 
 
 def training_inputs(part):
@@ -165,3 +161,13 @@ TRAINING_CODE = digest_of(
     "revoice.optim",
     "revoice.lora",
 )
+
+
+def trained_files(name):
+    """A file that each training leaves, of all parts that are trained."""
+    return [
+        f"results/{experiment}/{part}/{name}"
+        for experiment, configured in CONFIG.experiments.items()
+        for part in ("ar", "nar")
+        if getattr(configured, part)
+    ]

@@ -26,11 +26,11 @@ checkpoint fetch_recipe:
         "logs/fetch_recipe/{corpus}.log",
     benchmark:
         "results/benchmarks/fetch_recipe/{corpus}.tsv"
-    params:
-        corpus=lambda w: section(CORPORA[w.corpus]),
     resources:
         mem_mb=1000,
         runtime=720,
+    params:
+        corpus=lambda w: section(CORPORA[w.corpus]),
     message:
         "{wildcards.corpus}: fetching by Lhotse's recipe"
     script:
@@ -58,9 +58,9 @@ rule resample:
         mem_mb=1000,
         runtime=lambda w, attempt: 60 * attempt,
     params:
-        corpus=lambda w: section(CORPORA[w.corpus]),
-        audio=section(CONFIG.audio),
-        code=digest_of("revoice.audio"),
+        root=lambda w: corpus_root(CORPORA[w.corpus]).as_posix(),
+        audio=section(CONFIG.audio, "loudness", "min_seconds", "strict"),
+        code=digest_of("revoice.audio", "revoice.corpus"),
     message:
         "{wildcards.corpus}/{wildcards.shard}: any audio to 24 kHz mono"
     script:
@@ -93,7 +93,7 @@ rule manifests:
         corpus=lambda w: section(CORPORA[w.corpus]),
         split=section(CONFIG.split),
         strict=CONFIG.audio.strict,
-        code=digest_of("revoice.manifests"),
+        code=digest_of("revoice.manifests", "revoice.corpus"),
     message:
         "{wildcards.corpus}: Lhotse manifests, split into train, dev and test"
     script:

@@ -19,9 +19,10 @@ rule evaluate:
     resources:
         mem_mb=4000,
         runtime=240,
-        gpu=gpus("evaluate"),
+        gpu=GPU,
     params:
         evaluation=section(CONFIG.evaluation),
+        corpora=lambda w: CONFIG.experiments[w.experiment].corpora,
         code=digest_of("revoice.evaluation", "revoice.tables", "revoice.metrics"),
     message:
         "{wildcards.experiment}: loss and Top10Accuracy on train, dev and test"
@@ -49,7 +50,7 @@ rule synthesize:
     resources:
         mem_mb=4000,
         runtime=240,
-        gpu=gpus("synthesize"),
+        gpu=GPU,
     params:
         synthesis=section(CONFIG.synthesis),
         code=digest_of("revoice.synthesis", "revoice.model", "revoice.codec"),
@@ -79,8 +80,49 @@ rule score:
         runtime=240,
     params:
         score=section(CONFIG.score),
-        code=digest_of("revoice.scoring", "revoice.normalise"),
+        code=digest_of("revoice.scoring", "revoice.normalize", "revoice.tables"),
     message:
         "{wildcards.experiment}: word error rate, speaker similarity, DNSMOS, duration"
     script:
         "../scripts/score.py"
+
+
+rule summarize:
+    input:
+        evaluations=expand("results/{experiment}/evaluation.json", experiment=CONFIG.experiments),
+        scores=expand("results/{experiment}/scores.csv", experiment=CONFIG.experiments),
+        clips=expand("results/{experiment}/scores_per_sentence.csv", experiment=CONFIG.experiments),
+        metrics=trained_files("metrics.csv"),
+        training=trained_files("training.json"),
+        codec="results/codec/codec.json",
+    output:
+        page="results/index.html",
+        media=directory("results/media"),
+        markdown="results/summary.md",
+        csv="results/summary.csv",
+        curves=expand("results/{experiment}/curves.svg", experiment=CONFIG.experiments),
+    log:
+        "logs/summarize.log",
+    benchmark:
+        "results/benchmarks/summarize.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        experiments={name: section(e) for name, e in CONFIG.experiments.items()},
+        seeds={
+            "split": CONFIG.split.seed,
+            "codec": CONFIG.codec.seed,
+            "synthesis": CONFIG.synthesis.seed,
+        },
+        code=digest_of(
+            "revoice.page",
+            "revoice.curves",
+            "revoice.tables",
+            "revoice.scoring",
+            "revoice.templates",
+        ),
+    message:
+        "Tables of all experiments, curves, and the page to listen to"
+    script:
+        "../scripts/summarize.py"

@@ -8,12 +8,12 @@ rule fetch_pretrained:
         "logs/fetch_pretrained/{name}.log",
     benchmark:
         "results/benchmarks/fetch_pretrained/{name}.tsv"
-    params:
-        name=lambda w: w.name,
-        path="data/pretrained/{name}.pt",
     resources:
         mem_mb=500,
         runtime=120,
+    params:
+        name=lambda w: w.name,
+        path="data/pretrained/{name}.pt",
     message:
         "{wildcards.name}: fetching the published checkpoint"
     script:
@@ -30,12 +30,12 @@ rule import_checkpoint:
         "logs/import_checkpoint/{name}.log",
     benchmark:
         "results/benchmarks/import_checkpoint/{name}.tsv"
-    params:
-        path=lambda w: CHECKPOINTS[w.name],
-        code=digest_of("revoice.checkpoints"),
     resources:
         mem_mb=6000,
         runtime=30,
+    params:
+        path=lambda w: CHECKPOINTS[w.name],
+        code=digest_of("revoice.checkpoints"),
     message:
         "{wildcards.name}: importing an original checkpoint"
     script:

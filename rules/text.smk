@@ -25,6 +25,7 @@ rule tokenize_text:
         runtime=lambda w, attempt: 120 * attempt,
     params:
         tokenizer=lambda w: TEXTS[w.text].tokenizer,
+        new_languages=lambda w: TEXTS[w.text].new_languages,
         text=section(CONFIG.text),
         code=digest_of("revoice.text"),
     message:

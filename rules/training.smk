@@ -1,8 +1,8 @@
 rule select_cuts:
     input:
-        text=lambda w: expand(
-            "results/text/{text}/cuts_{split}.jsonl.gz", text=text_of(w.experiment), split=SPLITS
-        ),
+        train=lambda w: f"results/text/{text_of(w.experiment)}/cuts_train.jsonl.gz",
+        dev=lambda w: f"results/text/{text_of(w.experiment)}/cuts_dev.jsonl.gz",
+        test=lambda w: f"results/text/{text_of(w.experiment)}/cuts_test.jsonl.gz",
         codes=lambda w: of_shards(
             "results/corpora/{corpus}/codes/{shard}.jsonl.gz",
             CONFIG.experiments[w.experiment].corpora,
@@ -44,7 +44,7 @@ rule train_ar:
     resources:
         mem_mb=8000,
         runtime=1440,
-        gpu=gpus("train"),
+        gpu=GPU,
     params:
         run=stage_params("ar"),
         code=TRAINING_CODE,
@@ -70,7 +70,7 @@ rule train_nar:
     resources:
         mem_mb=8000,
         runtime=1440,
-        gpu=gpus("train"),
+        gpu=GPU,
     params:
         run=stage_params("nar"),
         code=TRAINING_CODE,
@@ -82,8 +82,8 @@ rule train_nar:
 
 rule assemble:
     input:
-        ar=lambda w: trained_part(w.experiment, "ar"),
-        nar=lambda w: trained_part(w.experiment, "nar"),
+        ar="results/{experiment}/ar/model.safetensors",
+        nar="results/{experiment}/nar/model.safetensors",
     output:
         weights="results/{experiment}/model.safetensors",
         meta="results/{experiment}/model.json",

@@ -9,7 +9,7 @@ from revoice.workflow import script_logging
 
 script_logging(snakemake)
 codec = load_codec(snakemake.input.codec, device="auto")
-recordings = RecordingSet.from_file(snakemake.input.recordings)
+recordings = RecordingSet.from_jsonl_lazy(snakemake.input.recordings)
 cuts = CutSet.from_manifests(recordings=recordings)
 encoded = encode_cuts(cuts, codec, snakemake.output.codes, snakemake.threads)
 with atomic(snakemake.output.cuts) as temporary:

@@ -2,25 +2,33 @@
 
 from pathlib import Path
 
+from lhotse import CutSet
+
 from revoice.checkpoints import load_model
 from revoice.devices import best_device
 from revoice.evaluation import evaluate
 from revoice.files import read_json, write_json
-from revoice.tables import write_tables
+from revoice.tables import provenance, write_tables
 from revoice.workflow import script_logging
 
 script_logging(snakemake)
 settings = snakemake.params.evaluation
 ar, nar, meta = load_model(Path(snakemake.input.model).with_suffix(""))
+splits = {split: snakemake.input[split] for split in ("train", "dev", "test")}
 results = evaluate(
     {"ar": ar, "nar": nar},
-    {split: snakemake.input[split] for split in ("train", "dev", "test")},
+    splits,
     settings["batch_seconds"],
     settings["max_train_cuts"],
     settings["seed"],
     best_device(),
 )
-codec = read_json(snakemake.input.codec)
-results["made_by"] = {"codec": codec["name"], "tokenizer": meta["tokenizer"]["name"]}
+counts = [f"{len(list(CutSet.from_jsonl_lazy(path)))} {name}" for name, path in splits.items()]
+results["made_by"] = provenance(
+    f"{' + '.join(snakemake.params.corpora)}: {', '.join(counts)} cuts",
+    read_json(snakemake.input.codec),
+    meta,
+    snakemake.input.model,
+)
 write_json(snakemake.output.evaluation, results)
 write_tables(results, snakemake.output.markdown, snakemake.output.csv)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from revoice.audio import as_rows, recordings_of, resample
-from revoice.config import AudioConfig, CorpusConfig
-from revoice.corpus import corpus_root, read_shard
+from revoice.config import AudioConfig
+from revoice.corpus import read_shard
 from revoice.files import atomic
 from revoice.workflow import script_logging
 
@@ -16,7 +16,7 @@ folder = Path(snakemake.output.audio)
 sources = resample(
     snakemake.wildcards.corpus,
     read_shard(snakemake.input.files),
-    corpus_root(CorpusConfig(**snakemake.params.corpus)),
+    Path(snakemake.params.root),
     folder,
     audio,
     snakemake.threads,

@@ -7,7 +7,7 @@ import pandas as pd
 from lhotse import CutSet
 
 from revoice.config import LimitsConfig
-from revoice.data import exclusion_reason, excluded_row
+from revoice.data import excluded_row, exclusion_reason
 from revoice.examples import attach_codes
 from revoice.files import atomic
 from revoice.workflow import script_logging
@@ -26,7 +26,7 @@ for split in ("train", "dev", "test"):
         atomic(snakemake.output[split]) as temporary,
         CutSet.open_writer(temporary) as writer,
     ):
-        for cut in attach_codes(CutSet.from_file(snakemake.input[split]), encoded):
+        for cut in attach_codes(CutSet.from_jsonl_lazy(snakemake.input[split]), encoded):
             if reason := exclusion_reason(cut, limits):
                 excluded.append({"split": split, **excluded_row(cut, reason)})
             else:

@@ -25,8 +25,8 @@ tokenizer = load_tokenizer(snakemake.input.tokenizer)
 check_tokenizer(tokenizer, meta)
 codec = load_codec(snakemake.input.codec, device=device)
 sentences = choose_sentences(
-    list(CutSet.from_file(snakemake.input.test)),
-    CutSet.from_file(snakemake.input.train),
+    list(CutSet.from_jsonl_lazy(snakemake.input.test)),
+    CutSet.from_jsonl_lazy(snakemake.input.train),
     config.sentences,
     config.extra,
     config.prompt_seconds,
@@ -39,6 +39,9 @@ for sentence in sentences:
         ids, languages = said.ids, said.languages
     else:
         _, ids, languages = tokenizer(sentence.text, sentence.language)
+    # between the prompt's text and the sentence stands what stands between words
+    ids = [*tokenizer.separator, *ids]
+    languages = [*languages[:1] * len(tokenizer.separator), *languages]
     requests.append(Request(ids, languages, prompt_of(sentence.prompt)))
 sampling = Sampling(config.top_k, config.top_p, config.temperature, config.best_of)
 spoken = synthesize(
@@ -59,8 +62,10 @@ def decoded(codes, name):
 
 rows = []
 for sentence, result in zip(sentences, spoken, strict=True):
-    if not (result.ended and len(result.codes)):
-        logging.warning("%s: %s", sentence.id, result)
+    if not len(result.codes):
+        logging.warning("%s: EOS at the first step, nothing is spoken", sentence.id)
+    elif not result.ended:
+        logging.warning("%s: no EOS within %d frames", sentence.id, len(result.codes))
     cut = sentence.cut
     rows.append(
         {

@@ -50,7 +50,7 @@ def main(folder: Path) -> None:
     original, stem, exported = folder / "epoch-7.pt", folder / "model", folder / "exported.pt"
     report: dict[str, object] = {"parameters": write_original(original)}
     config = import_checkpoint(original, stem)
-    report["recognised"] = config == CONFIG
+    report["recognized"] = config == CONFIG
 
     export_checkpoint(stem, exported)
     before, after = read_checkpoint(original), read_checkpoint(exported)

@@ -21,7 +21,7 @@ from revoice.checkpoints import (
     load_model,
     load_part,
     read_checkpoint,
-    recognise,
+    recognize,
     save_model,
 )
 from revoice.files import sha256
@@ -133,16 +133,16 @@ def test_half_precision_is_kept_in_the_file_and_computed_in_float32(tmp_path: Pa
 
 def test_heads_and_languages_by_argument() -> None:
     state = state_of(CONFIG)
-    assert recognise(state, "x.pt").heads == 1
-    assert recognise(state, "x.pt", heads=8, pad=1) == ModelConfig(
+    assert recognize(state, "x.pt").heads == 1
+    assert recognize(state, "x.pt", heads=8, pad=1) == ModelConfig(
         "vallex", 32, 2, 8, text_symbols=20, languages=("en", "zh", "ja"), pad=1
     )
     for part in ("ar", "nar"):
         name = f"{part}_language_embedding.word_embeddings.weight"
         state[name] = state[name][:2]
     with pytest.raises(ValueError, match="2 rows; name that many"):
-        recognise(state, "x.pt")
-    assert recognise(state, "x.pt", languages=["de", "fr"]).languages == ("de", "fr")
+        recognize(state, "x.pt")
+    assert recognize(state, "x.pt", languages=["de", "fr"]).languages == ("de", "fr")
 
 
 def test_tensors_that_do_not_fit_are_named() -> None:
@@ -151,13 +151,13 @@ def test_tensors_that_do_not_fit_are_named() -> None:
     del state["nar_decoder.layers.0.norm1.norm.bias"]
     state["extra.weight"] = torch.zeros(3)
     with pytest.raises(ValueError, match=r"model\.pt does not fit") as caught:
-        recognise(state, "model.pt")
+        recognize(state, "model.pt")
     message = str(caught.value)
     assert "ar_decoder.layers.1.linear1.weight is (96, 32), expected (128, 32)" in message
     assert "nar_decoder.layers.0.norm1.norm.bias (32,) is missing" in message
     assert "extra.weight (3,) is unexpected" in message
     with pytest.raises(ValueError, match=r"no VALL-E.*ar_text_embedding"):
-        recognise({"weight": torch.zeros(3)}, "model.pt")
+        recognize({"weight": torch.zeros(3)}, "model.pt")
 
 
 def test_tied_tensors_that_disagree(tmp_path: Path) -> None:

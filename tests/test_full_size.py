@@ -28,7 +28,7 @@ def test_full_size(tmp_path: Path) -> None:
     assert process.returncode == 0, process.stderr
     report = json.loads(process.stdout)
     assert round(report["parameters"] / 1e6, 1) == 376.8
-    assert report["recognised"]
+    assert report["recognized"]
     assert report["equal"]
     assert 6 < report["ar_loss"] < 10
     assert 6 < report["nar_loss"] < 10

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from revoice.checkpoints import recognise
+from revoice.checkpoints import recognize
 from revoice.metrics import ar_loss, ar_top10, nar_loss, nar_top10
 from revoice.model import AR, NAR, ModelConfig, tied_tensors
 from revoice.presets import Prompt, read_preset, write_preset
@@ -170,7 +170,7 @@ def test_checkpoint_layout(shared: Path) -> None:
     for tied in layout["shared_tensors"]:
         for name in tied[1:]:
             state[name] = state[tied[0]]
-    config = recognise(state, "checkpoint_layout.json")
+    config = recognize(state, "checkpoint_layout.json")
     assert (config.width, config.layers) == (layout["d_model"], layout["num_layers"])
     assert config.heads == layout["nhead"]
     assert config.layout == "vallex"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from revoice.normalise import join_compounds, normalise
+from revoice.normalize import join_compounds, normalize
 
 SAME = [
     ("Press 1 now.", "press one now"),
@@ -49,8 +49,8 @@ SAME = [
 
 @pytest.mark.parametrize(("written", "spoken"), SAME)
 def test_two_spellings_of_the_same_speech(written: str, spoken: str) -> None:
-    assert normalise(written) == normalise(spoken)
-    assert normalise(written)
+    assert normalize(written) == normalize(spoken)
+    assert normalize(written)
 
 
 @pytest.mark.parametrize(
@@ -72,19 +72,19 @@ def test_two_spellings_of_the_same_speech(written: str, spoken: str) -> None:
     ],
 )
 def test_words(text: str, words: list[str]) -> None:
-    assert normalise(text) == words
+    assert normalize(text) == words
 
 
 def test_different_words_stay_different() -> None:
-    assert normalise("press fifteen") != normalise("press 50")
-    assert normalise("the first") != normalise("the 1")
-    assert normalise("mail boxes") != normalise("mail box")
+    assert normalize("press fifteen") != normalize("press 50")
+    assert normalize("the first") != normalize("the 1")
+    assert normalize("mail boxes") != normalize("mail box")
 
 
 def test_normalising_twice_changes_nothing() -> None:
     for written, _ in SAME:
-        once = normalise(written)
-        assert normalise(" ".join(once)) == once
+        once = normalize(written)
+        assert normalize(" ".join(once)) == once
 
 
 @pytest.mark.parametrize(
@@ -101,12 +101,12 @@ def test_normalising_twice_changes_nothing() -> None:
     ],
 )
 def test_other_languages(language: str, text: str, words: list[str]) -> None:
-    assert normalise(text, language) == words
+    assert normalize(text, language) == words
 
 
 def test_compounds_follow_the_reference() -> None:
-    reference = normalise("leave a voicemail, log in")
-    assert join_compounds(normalise("leave a voice mail login"), reference) == reference
+    reference = normalize("leave a voicemail, log in")
+    assert join_compounds(normalize("leave a voice mail login"), reference) == reference
     # nothing else changes, and words that the reference has stay as they are
     assert join_compounds(["a", "log", "in"], ["a", "log", "in", "login"]) == ["a", "log", "in"]
     assert join_compounds(["some", "thing", "else"], ["nothing"]) == ["some", "thing", "else"]

@@ -1,6 +1,6 @@
 """Words as they are spoken, so that a transcript and its text can be compared word by word.
 
-Both sides of a word error rate go through `normalise`: "Press 1 for the D.T.M.F. menu" and
+Both sides of a word error rate go through `normalize`: "Press 1 for the D.T.M.F. menu" and
 "press one for the dtmf menu" become the same words. What remains ambiguous is settled the same
 way on both sides: four figures without a separator are read like a year or an extension
 ("twelve thirty four"), five or more figure by figure.
@@ -42,7 +42,7 @@ _COUNTED = "|".join(
 )
 
 
-def normalise(text: str, language: str = "en") -> list[str]:
+def normalize(text: str, language: str = "en") -> list[str]:
     """The words of a text, lower case, without punctuation, numbers written out.
 
     English has rules for ordinals, money, times, decades, letters spelled out ("D T M F",

@@ -1,0 +1,68 @@
+"""A corpus and a configuration small enough to run the whole workflow in a minute or two."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def write_corpus(shared: Path, folder: Path, takes: int = 1) -> None:
+    """Spoken digits, a folder for each speaker, with transcripts; and the read sentences."""
+    for path in sorted((shared / "speech/digits").glob("*.wav")):
+        digit, speaker, _ = path.stem.split("_")
+        there = folder / speaker
+        there.mkdir(parents=True, exist_ok=True)
+        if len(list(there.glob(f"{digit}_*.wav"))) < takes:
+            shutil.copyfile(path, there / path.name)
+            (there / path.name).with_suffix(".txt").write_text(DIGITS[int(digit)])
+    read = {
+        p: p.with_suffix(".normalized.txt") for p in (shared / "speech/LibriTTS").rglob("*.wav")
+    }
+    for path, text in read.items():
+        there = folder / path.parts[-3]
+        there.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, there / path.name)
+        shutil.copyfile(text, there / text.name)
+    lines = (shared / "speech/LJSpeech-1.1/metadata.csv").read_text("utf-8").splitlines()
+    (folder / "lj").mkdir(parents=True, exist_ok=True)
+    for name, _, text in (line.split("|") for line in lines):
+        audio = shared / "speech/LJSpeech-1.1/wavs" / f"{name}.wav"
+        shutil.copyfile(audio, folder / "lj" / audio.name)
+        (folder / "lj" / f"{name}.txt").write_text(text, "utf-8")
+
+
+def stage(**values: Any) -> dict[str, Any]:
+    """A few steps of training."""
+    few: dict[str, Any] = {
+        "lr": 1e-3,
+        "steps": 4,
+        "batch_seconds": 10,
+        "log_every": 2,
+        "valid_every": 2,
+        "checkpoint_every": 2,
+    }
+    return few | values
+
+
+def config(**values: Any) -> dict[str, Any]:
+    """The configuration of a run on the corpus in `audio`, with a tiny model."""
+    small: dict[str, Any] = {
+        "corpora": {"small": {"kind": "folder", "path": "audio", "languages": ["en"]}},
+        "audio": {"shard_minutes": 0.4},
+        "split": {"dev": 0.15, "test": 0.15, "seed": 34},
+        "codec": {"name": "world"},
+        "experiments": {
+            "tiny": {
+                "corpora": ["small"],
+                "tokenizer": "vallex",
+                "limits": {"min_seconds": 0.1},
+                "model": {"width": 32, "layers": 1, "heads": 2},
+                "ar": stage(),
+                "nar": stage(),
+            }
+        },
+        "evaluation": {"max_train_cuts": 10},
+        "synthesis": {"sentences": 2, "prompt_seconds": 0.3},
+    }
+    return small | values

@@ -1,0 +1,1 @@
+"""The whole workflow, run once on a little real speech with a tiny model, then looked at."""
