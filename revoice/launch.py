@@ -1,7 +1,9 @@
 """Starting a training: in this process, in several under torchrun, or in a SLURM job's tasks."""
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import asdict
@@ -20,30 +22,33 @@ from revoice.text import load_tokenizer
 from revoice.training import COLUMNS, INTERRUPTED, Job, make_model, train
 
 
-def run(job: Job, processes: int = 1, tasks: int = 1) -> dict[str, Any]:
+def run(job: Job, processes: int = 1, nodes: int = 1) -> dict[str, Any]:
     """Train, and return what training.json holds.
 
     Args:
-        processes: on this machine, one per GPU, under torchrun.
-        tasks: of the SLURM job that this process is in, on all its nodes, under srun.
+        processes: on a machine, one per GPU; several on one machine are torchrun's.
+        nodes: machines of the SLURM job that this process is in; on several, srun's.
 
     Exits with status `INTERRUPTED` when a signal ended the training before time; raises
     RuntimeError when it fails.
     """
-    if processes == 1 and tasks == 1:
+    if processes == 1 and nodes == 1:
         return train(job)
     path = Path(job.work) / f"{job.name}-{job.part}.json"
     write_json(path, asdict(job))
     environment = os.environ | {"OMP_NUM_THREADS": str(job.threads)}
     module = ["-m", "revoice.training", str(path)]
-    if tasks > 1:
-        environment |= meeting_point()
-        command = ["srun", "--overlap", f"--ntasks={tasks}", sys.executable, *module]
+    if nodes > 1:
+        environment = outside_step(environment) | meeting_point()
+        tasks = [f"--nodes={nodes}", f"--ntasks-per-node={processes}"]
+        # the step that this process is in holds the CPUs and GPUs: share them
+        sharing = ["--overlap", "--overcommit", "--cpu-bind=none", "--mem=0"]
+        command = ["srun", *tasks, *sharing, sys.executable, *module]
     else:
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
         command = [sys.executable, *torchrun, *module]
     job.interrupted.unlink(missing_ok=True)
-    status = wait_for(subprocess.Popen(command, env=environment), with_workers=tasks == 1)
+    status = wait_for(subprocess.Popen(command, env=environment), with_workers=nodes == 1)
     if status and job.interrupted.exists():
         raise SystemExit(INTERRUPTED)
     if status:
@@ -72,15 +77,28 @@ def wait_for(process: subprocess.Popen, with_workers: bool) -> int:
 
 
 def meeting_point() -> dict[str, str]:
-    """Where the tasks of a SLURM job find each other: a port of its first node."""
-    nodes = subprocess.run(
-        ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    port = 20000 + int(os.environ["SLURM_JOB_ID"]) % 20000
-    return {"MASTER_ADDR": nodes[0], "MASTER_PORT": str(port)}
+    """Where the tasks of a SLURM job find each other: here, as the first of them runs here too."""
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    return {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(port)}
+
+
+def outside_step(environment: dict[str, str]) -> dict[str, str]:
+    """`environment` without what a SLURM step says of itself, which srun would take for wishes."""
+    kept = {"SLURM_JOB_ID", "SLURM_CONF", "SLURM_CLUSTER_NAME"}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in kept or not name.startswith(("SLURM_", "SRUN_"))
+    }
+
+
+def processes_per_node(resources: Any) -> int:
+    """One per GPU that a rule asks for, as `gres: gpu:4` (for each node) or as `gpu: 4`."""
+    if match := re.fullmatch(r"gpu(?::\w+)?:(\d+)", str(resources.get("gres", ""))):
+        return int(match[1])
+    return max(1, resources.get("gpu", 0))
 
 
 def run_rule(snakemake: Any, part: Part) -> None:
@@ -108,7 +126,7 @@ def run_rule(snakemake: Any, part: Part) -> None:
         adopt(job)
     else:
         resources = snakemake.resources
-        run(job, max(1, resources.get("gpu", 0)), resources.get("tasks", 1))
+        run(job, processes_per_node(resources), resources.get("nodes", 1))
 
 
 def new_model(size: dict[str, int], tokenizer: Any, train_cuts: str) -> dict[str, Any]:

@@ -360,18 +360,14 @@ def test_srun_starts_the_tasks_of_a_job(
     """With programs in place of SLURM's that start two local processes."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "scontrol").write_text("#!/bin/sh\necho localhost\n")
     (programs / "srun").write_text(
-        "#!/bin/sh\nshift 2\nexport SLURM_NTASKS=2\n"
+        '#!/bin/sh\nwhile [ "${1#--}" != "$1" ]; do shift; done\nexport SLURM_NTASKS=2\n'
         "SLURM_PROCID=1 SLURM_LOCALID=1 $@ & SLURM_PROCID=0 SLURM_LOCALID=0 $@ && wait $!\n"
     )
-    for program in programs.iterdir():
-        program.chmod(0o755)
+    (programs / "srun").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setenv("SLURM_JOB_NODELIST", "localhost")
-    monkeypatch.setenv("SLURM_JOB_ID", str(random.randrange(10**6)))
     job = replace(make_job("ar", steps=3), log=str(tmp_path / "log"))
-    summary = run(job, tasks=2)
+    summary = run(job, nodes=2)
     assert (summary["processes"], summary["steps"]) == (2, 3)
 
 
