@@ -1,4 +1,5 @@
 rule fetch_codec:
+    localrule: True
     output:
         choice="results/codec/choice.json",
     log:
@@ -58,8 +59,8 @@ rule encode:
         "results/benchmarks/encode/{corpus}/{shard}.tsv"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=lambda w, attempt: 60 * attempt,
+        mem_mb=grown(3000, per_shard_minute=30),
+        runtime=grown(10, per_shard_minute=2),
         gpu=GPU,
     params:
         code=digest_of("revoice.codec", "revoice.encoding"),

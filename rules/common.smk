@@ -1,4 +1,5 @@
 import re
+import signal
 from pathlib import Path
 
 from revoice.config import load_config
@@ -9,6 +10,11 @@ try:
     CONFIG = load_config(config, " + ".join(map(str, workflow.configfiles)) or "config.yaml")
 except ValueError as error:
     raise WorkflowError(str(error))
+
+# SLURM announces a time limit to all processes of a job (`--signal=USR1@180`). It is meant for
+# trainings: Snakemake and its shells, which inherit this, do not die of it.
+if not workflow.is_main_process:
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 CORPORA = {name: CONFIG.corpora[name] for e in CONFIG.experiments.values() for name in e.corpora}
 RESOURCES = Path(workflow.basedir) / "resources"
@@ -112,6 +118,12 @@ CHECKPOINTS = {
 def checkpoint_of(w):
     """The record of the published checkpoint's download, or a checkpoint's own file."""
     return f"data/pretrained/{w.name}.json" if w.name == "vallex" else CHECKPOINTS[w.name]
+
+
+def grown(amount, per_shard_minute=0):
+    """A resource of a job: more for longer shards, and more again with each attempt."""
+    amount = int(amount + per_shard_minute * CONFIG.audio.shard_minutes)
+    return lambda w, attempt: amount * attempt
 
 
 # A GPU is a resource, so that two trainings do not share one. Where the driver shows none, no job

@@ -1,4 +1,5 @@
 rule fetch_corpus:
+    localrule: True
     input:
         sums=RESOURCES / "asterisk" / "{language}.sha256",
     output:
@@ -20,6 +21,7 @@ rule fetch_corpus:
 
 # A checkpoint: which files the corpus has, and so its shards, is known once it is there.
 checkpoint fetch_recipe:
+    localrule: True
     output:
         "data/recipes/{corpus}.json",
     log:
@@ -55,8 +57,8 @@ rule resample:
         "results/benchmarks/resample/{corpus}/{shard}.tsv"
     threads: 2
     resources:
-        mem_mb=1000,
-        runtime=lambda w, attempt: 60 * attempt,
+        mem_mb=grown(1000),
+        runtime=grown(10, per_shard_minute=2),
     params:
         root=lambda w: corpus_root(CORPORA[w.corpus]).as_posix(),
         audio=section(CONFIG.audio, "loudness", "min_seconds", "strict"),
@@ -87,7 +89,7 @@ rule manifests:
     benchmark:
         "results/benchmarks/manifests/{corpus}.tsv"
     resources:
-        mem_mb=4000,
+        mem_mb=grown(4000),
         runtime=60,
     params:
         corpus=lambda w: section(CORPORA[w.corpus]),

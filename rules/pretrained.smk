@@ -1,5 +1,6 @@
 # The weights are no output: Snakemake would remove a file put there by hand, or a half transfer.
 rule fetch_pretrained:
+    localrule: True
     input:
         resource=RESOURCES / "pretrained.yaml",
     output:
