@@ -104,13 +104,12 @@ def cluster(folder: Path, nodes: int = 1, kill_wait: int = 10) -> Iterator[dict[
     if _version() >= (23, 11):
         (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
     environment = _clean_environment() | {"SLURM_CONF": str(conf)}
-    # Snakemake's job step drops SLURM_CONF on its way to srun; the other programs keep it from there
-    (folder / "bin").mkdir()
-    (folder / "bin" / "srun").write_text(
-        f'#!/bin/sh\nSLURM_CONF={conf} exec {_which("srun")} "$@"\n'
-    )
-    (folder / "bin" / "srun").chmod(0o755)
-    environment["PATH"] = f"{folder}/bin:{environment['PATH']}"
+    # Snakemake's job step drops SLURM_CONF on its way to srun; from there on it is kept
+    srun = folder / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {_which("srun")} "$@"\n')
+    srun.chmod(0o755)
+    environment["PATH"] = f"{srun.parent}:{environment['PATH']}"
 
     processes: list[subprocess.Popen[bytes]] = []
 
@@ -166,10 +165,17 @@ def cluster(folder: Path, nodes: int = 1, kill_wait: int = 10) -> Iterator[dict[
                 process.wait()
 
 
-def job_states(environment: dict[str, str]) -> dict[str, str]:
-    """Every job that the controller remembers, with its state in SLURM's words."""
-    done = _run(["squeue", "--noheader", "--states=all", "--format=%i %T"], environment)
-    return dict(line.split() for line in done.stdout.splitlines())
+def jobs_of(environment: dict[str, str], folder: Path) -> list[dict[str, str]]:
+    """Jobs submitted in a folder, oldest first, with the fields that `scontrol show job` has."""
+    text = _run(["scontrol", "--oneliner", "show", "jobs"], environment).stdout
+    jobs = [dict(re.findall(r"([\w/:]+)=(\S*)", line)) for line in text.splitlines()]
+    return [job for job in jobs if job.get("WorkDir") == str(folder)]
+
+
+def gpus_of(job: dict[str, str]) -> int:
+    """GPUs that a job asked for, on each node or together."""
+    wishes = [job[name] for name in ("TresPerJob", "TresPerNode") if name in job]
+    return sum(int(wish.rpartition(":")[2]) for wish in wishes)
 
 
 def _idle_nodes(environment: dict[str, str]) -> int:

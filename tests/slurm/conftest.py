@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,28 +37,37 @@ def slurm() -> Iterator[Environment]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def snakemake(slurm: Environment, tmp_path: Path) -> Iterator[Run]:
-    """Start Snakemake with the profile in `tmp_path`; its output goes to `snakemake.out` there.
+@pytest.fixture(scope="session")
+def snakemake(slurm: Environment) -> Iterator[Run]:
+    """Start Snakemake with the profile in a folder; its output goes to `snakemake.out` there.
 
     Statuses are asked of squeue, soon and often: this cluster keeps no accounts.
     """
     running: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: str, profile: Path = PROFILE) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "snakemake", "--workflow-profile", str(profile)]
+    def run(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "snakemake", "--workflow-profile", str(PROFILE)]
         command += ["--slurm-status-command", "squeue", "--slurm-no-account"]
         command += ["--slurm-init-seconds-before-status-checks", "2", *arguments]
         environment = slurm | {"OMP_NUM_THREADS": "1"}
-        with open(tmp_path / "snakemake.out", "a") as log:
+        with open(folder / "snakemake.out", "a") as log:
             process = subprocess.Popen(
-                command, cwd=tmp_path, env=environment, text=True, stdout=log, stderr=log
+                command, cwd=folder, env=environment, text=True, stdout=log, stderr=log
             )
         running.append(process)
         return process
 
     yield run
     for process in running:
-        if process.poll() is None:
-            process.terminate()
+        stop(process)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End Snakemake as Ctrl-C does, which cancels its jobs; by force if it does not heed that."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
             process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

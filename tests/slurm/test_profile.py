@@ -1,9 +1,10 @@
-"""The SLURM profile on a real SLURM: submission, GPUs, groups, time limits."""
+"""A SLURM that works, and where the profile puts jobs on it."""
 
-import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+
+from tests.slurm.cluster import gpus_of, jobs_of
 
 Environment = dict[str, str]
 Run = Callable[..., subprocess.Popen[str]]
@@ -15,13 +16,14 @@ rule all:
 rule resample:
     output: "{shard}.audio"
     resources: mem_mb=100, runtime=5
-    shell: "scontrol show job $SLURM_JOB_ID > {output}"
+    shell: "echo $SLURM_JOB_ID > {output}"
 
 rule encode:
     input: "{shard}.audio"
     output: "{shard}.codes"
-    resources: mem_mb=100, runtime=5, gpu=workflow.global_resources.get("gpu").value
-    shell: "scontrol show job $SLURM_JOB_ID > {output}"
+    threads: 2
+    resources: mem_mb=100, runtime=5
+    shell: "echo $SLURM_JOB_ID > {output}"
 
 rule all_codes:
     input: expand("{shard}.codes", shard=["a", "b", "c"])
@@ -29,23 +31,6 @@ rule all_codes:
     localrule: True
     shell: "echo ${{SLURM_JOB_ID:-none}} > {output}"
 """
-
-
-def finish(process: subprocess.Popen[str], folder: Path, seconds: float = 300) -> str:
-    """What Snakemake said, when it has ended well."""
-    process.wait(seconds)
-    said = (folder / "snakemake.out").read_text()
-    assert process.returncode == 0, said
-    return said
-
-
-def job_of(text: str) -> tuple[str, str, int]:
-    """Number, partition and GPUs of a job as `scontrol show job` has it."""
-    number, partition = (re.search(f"{k}=(\\S+)", text) for k in ("JobId", "Partition"))
-    gpus = re.search(r"Tres\S+gpu:(\d+)", text)
-    assert number
-    assert partition
-    return number[1], partition[1], int(gpus[1]) if gpus else 0
 
 
 def test_batch_job_runs(slurm: Environment, tmp_path: Path) -> None:
@@ -71,12 +56,17 @@ def test_step_spans_nodes_and_gpus(slurm: Environment) -> None:
     assert sorted(done.stdout.split()) == ["0", "1", "2", "3"]
 
 
-def test_profile_places_jobs(snakemake: Run, tmp_path: Path) -> None:
+def test_profile_places_jobs(slurm: Environment, snakemake: Run, tmp_path: Path) -> None:
     (tmp_path / "Snakefile").write_text(SMALL)
-    finish(snakemake("--retries", "0"), tmp_path)
-    audio = {job_of((tmp_path / f"{shard}.audio").read_text()) for shard in "abc"}
-    codes = {job_of((tmp_path / f"{shard}.codes").read_text()) for shard in "abc"}
-    # three shards share one job, and the three that want a card take turns at one
-    assert [job[1:] for job in audio] == [("cpu", 0)]
-    assert [job[1:] for job in codes] == [("gpu", 1)]
+    process = snakemake(tmp_path, "--retries", "0")
+    assert process.wait(300) == 0, (tmp_path / "snakemake.out").read_text()
+    first, second = jobs_of(slurm, tmp_path)
+    # three shards share a job and take turns in it: their times add up, what they take does not
+    assert (first["Partition"], gpus_of(first), first["NumCPUs"]) == ("cpu", 0, "1")
+    assert (second["Partition"], gpus_of(second), second["NumCPUs"]) == ("gpu", 1, "2")
+    for job, suffix in ((first, "audio"), (second, "codes")):
+        assert job["TimeLimit"] == "00:15:00"
+        assert job["MinMemoryNode"] == "100M"
+        outputs = [tmp_path / f"{shard}.{suffix}" for shard in "abc"]
+        assert {path.read_text().strip() for path in outputs} == {job["JobId"]}
     assert (tmp_path / "all.txt").read_text() == "none\n", "a local rule is no job of SLURM's"
