@@ -1,11 +1,13 @@
 rule fetch_codec:
-    localrule: True
+    input:
+        published=RESOURCES / "pretrained.yaml",
     output:
         choice="results/codec/choice.json",
     log:
         "logs/fetch_codec.log",
     benchmark:
         "results/benchmarks/fetch_codec.tsv"
+    localrule: True
     resources:
         mem_mb=500,
         runtime=60,

@@ -1,3 +1,4 @@
+import os
 import re
 import signal
 from pathlib import Path
@@ -17,7 +18,7 @@ if not workflow.is_main_process:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 CORPORA = {name: CONFIG.corpora[name] for e in CONFIG.experiments.values() for name in e.corpora}
-RESOURCES = Path(workflow.basedir) / "resources"
+RESOURCES = Path(os.path.relpath(workflow.basedir)) / "resources"
 SPLITS = ["train", "dev", "test"]
 # The WORLD codec is fitted on the first experiment's training speech.
 FIT_CORPORA = next(iter(CONFIG.experiments.values())).corpora

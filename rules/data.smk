@@ -1,5 +1,4 @@
 rule fetch_corpus:
-    localrule: True
     input:
         sums=RESOURCES / "asterisk" / "{language}.sha256",
     output:
@@ -8,6 +7,7 @@ rule fetch_corpus:
         "logs/fetch_corpus/{language}.log",
     benchmark:
         "results/benchmarks/fetch_corpus/{language}.tsv"
+    localrule: True
     resources:
         mem_mb=500,
         runtime=30,
@@ -21,13 +21,13 @@ rule fetch_corpus:
 
 # A checkpoint: which files the corpus has, and so its shards, is known once it is there.
 checkpoint fetch_recipe:
-    localrule: True
     output:
         "data/recipes/{corpus}.json",
     log:
         "logs/fetch_recipe/{corpus}.log",
     benchmark:
         "results/benchmarks/fetch_recipe/{corpus}.tsv"
+    localrule: True
     resources:
         mem_mb=1000,
         runtime=720,

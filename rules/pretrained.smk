@@ -1,6 +1,5 @@
 # The weights are no output: Snakemake would remove a file put there by hand, or a half transfer.
 rule fetch_pretrained:
-    localrule: True
     input:
         resource=RESOURCES / "pretrained.yaml",
     output:
@@ -9,6 +8,7 @@ rule fetch_pretrained:
         "logs/fetch_pretrained/{name}.log",
     benchmark:
         "results/benchmarks/fetch_pretrained/{name}.tsv"
+    localrule: True
     resources:
         mem_mb=500,
         runtime=120,
