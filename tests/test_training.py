@@ -97,10 +97,13 @@ def crash() -> None:
 
 
 @pytest.mark.parametrize("part", ["ar", "nar"])
-def test_learns_a_small_set_by_heart(make_job: Callable[..., Job], part: str) -> None:
-    steps = {"ar": 250, "nar": 500}[part]
+def test_learns_a_small_set_by_heart(
+    make_job: Callable[..., Job], tmp_path: Path, part: str
+) -> None:
+    steps = {"ar": 200, "nar": 400}[part]
+    few = write_cuts(tmp_path / "few", 12)
     job = make_job(part, steps=steps, batch_seconds=20, lr=1e-2, valid_every=50, log_every=50)
-    job = replace(job, dev_cuts=job.train_cuts)
+    job = replace(job, train_cuts=few, dev_cuts=few)
     summary = train(job)
     curve = metrics(job, "dev")
     assert curve.top10_accuracy.iloc[-1] > 0.9
@@ -354,18 +357,20 @@ def test_a_signal_to_the_launcher_reaches_the_processes(
     assert list(Path(job.work).glob("*/state-*"))
 
 
-def test_srun_starts_the_tasks_of_a_job(
+def test_srun_starts_the_processes_on_the_nodes(
     make_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With programs in place of SLURM's that start two local processes."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "srun").write_text(
-        '#!/bin/sh\nwhile [ "${1#--}" != "$1" ]; do shift; done\nexport SLURM_NTASKS=2\n'
-        "SLURM_PROCID=1 SLURM_LOCALID=1 $@ & SLURM_PROCID=0 SLURM_LOCALID=0 $@ && wait $!\n"
+    """With a program in srun's place that starts two processes here."""
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.write_text(
+        "#!/bin/sh\n"
+        'while [ "${1#--}" != "$1" ]; do shift; done\n'
+        "export SLURM_NTASKS=2 MASTER_ADDR=localhost\n"
+        'SLURM_PROCID=1 SLURM_LOCALID=0 "$@" & SLURM_PROCID=0 SLURM_LOCALID=0 "$@" && wait $!\n'
     )
-    (programs / "srun").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{srun.parent}:{os.environ['PATH']}")
     job = replace(make_job("ar", steps=3), log=str(tmp_path / "log"))
     summary = run(job, nodes=2)
     assert (summary["processes"], summary["steps"]) == (2, 3)
