@@ -29,11 +29,11 @@ class Published(NamedTuple):
     sha256: str
 
 
-def published(name: str) -> Published:
-    """The entry of `resources/pretrained.yaml`, e.g. "vallex"; ValueError for an unknown name."""
-    entries = yaml.safe_load(PUBLISHED.read_text("utf-8"))
+def read_published(name: str, path: str | Path = PUBLISHED) -> Published:
+    """An entry of `resources/pretrained.yaml`, e.g. "vallex"; ValueError for an unknown name."""
+    entries = yaml.safe_load(Path(path).read_text("utf-8"))
     if name not in entries:
-        raise ValueError(f"{PUBLISHED.name} has no weights {name!r}; it has {', '.join(entries)}")
+        raise ValueError(f"{path} has no weights {name!r}; it has {', '.join(entries)}")
     return Published(**entries[name])
 
 

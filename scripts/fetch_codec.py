@@ -10,5 +10,5 @@ from revoice.workflow import script_logging
 
 script_logging(snakemake)
 config = CodecConfig(**snakemake.params.codec)
-choice = choose_codec(config, "resources/pretrained.yaml", "data/codec")
+choice = choose_codec(config, snakemake.input.published, "data/codec")
 write_json(snakemake.output.choice, choice)

@@ -1,11 +1,11 @@
 """Published weights, verified; the record says what was got."""
 
-from revoice.download import download, published
+from revoice.download import download, read_published
 from revoice.files import write_json
 from revoice.workflow import script_logging
 
 script_logging(snakemake)
-weights = published(snakemake.params.name)
+weights = read_published(snakemake.params.name)
 path = str(snakemake.params.path)
 digest = download(weights.url, path, weights.sha256)
 write_json(

@@ -357,7 +357,7 @@ def published(tmp_path: Path) -> Path:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     path = tmp_path / "pretrained.yaml"
-    entry = {"url": f"http://127.0.0.1:{port}/w.th", "file": "w.th", "sha256": "0123"}
+    entry = {"url": f"http://127.0.0.1:{port}/w.th", "sha256": "0123"}
     path.write_text(json.dumps({"encodec_24khz": entry}))
     return path
 

@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from revoice.download import BLOCK, DownloadError, download, published
+from revoice.download import BLOCK, DownloadError, download, read_published
 from revoice.files import sha256
 
 CONTENT = bytes(range(256)) * 5000
@@ -203,16 +203,16 @@ def test_unknown_digest_is_said(
 
 @pytest.mark.parametrize("name", ["vallex", "encodec_24khz"])
 def test_published_weights(name: str) -> None:
-    weights = published(name)
+    weights = read_published(name)
     assert weights.url.startswith("https://")
     assert len(weights.sha256) in {0, 64}
 
 
 def test_encodec_digest_is_the_one_in_its_name() -> None:
-    weights = published("encodec_24khz")
+    weights = read_published("encodec_24khz")
     assert weights.sha256[:8] == weights.url.removesuffix(".th")[-8:]
 
 
 def test_unknown_weights() -> None:
     with pytest.raises(ValueError, match="no weights 'nothing'; it has vallex"):
-        published("nothing")
+        read_published("nothing")

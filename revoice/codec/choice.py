@@ -4,10 +4,8 @@ import logging
 from pathlib import Path
 from typing import TypedDict
 
-import yaml
-
 from revoice.config import CodecConfig
-from revoice.download import DownloadError, download
+from revoice.download import DownloadError, download, read_published
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +31,13 @@ def choose_codec(config: CodecConfig, published: str | Path, folder: str | Path)
     """
     if config.name == "world":
         return Choice(name="world", reason="asked for by codec.name", weights=None)
-    with open(published, encoding="utf-8") as file:
-        entry = yaml.safe_load(file)[config.name]
-    path = Path(folder) / entry["file"]
-    url = config.url or entry["url"]
+    weights = read_published(config.name, published)
+    path = Path(folder) / Path(weights.url).name
+    url = config.url or weights.url
     kept = path.exists()
     try:
         # One more attempt, and no long wait: without a network the answer must come in seconds.
-        digest = download(url, path, entry["sha256"], attempts=2, timeout=10)
+        digest = download(url, path, weights.sha256, attempts=2, timeout=10)
     except DownloadError as error:
         if config.fallback is None:
             raise DownloadError(
