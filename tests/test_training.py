@@ -102,7 +102,8 @@ def test_learns_a_small_set_by_heart(
 ) -> None:
     steps = {"ar": 200, "nar": 400}[part]
     few = write_cuts(tmp_path / "few", 12)
-    job = make_job(part, steps=steps, batch_seconds=20, lr=1e-2, valid_every=50, log_every=50)
+    rarely = {"valid_every": 50, "log_every": 50, "checkpoint_every": 1000}
+    job = make_job(part, steps=steps, batch_seconds=20, lr=1e-2, **rarely)
     job = replace(job, train_cuts=few, dev_cuts=few)
     summary = train(job)
     curve = metrics(job, "dev")
