@@ -8,7 +8,9 @@ import csv
 import hashlib
 import os
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,7 +78,9 @@ def scan(corpus: CorpusConfig) -> tuple[list[AudioFile], list[str]]:
         files = [_stamped(row["path"], root / row["path"]) for row in read_table(str(path))]
         texts = [_line(path.name, path.stat())]
     else:
-        files, texts = _walk(root, corpus.parts)
+        # LibriTTS has the text as it was printed too, which is not what is spoken
+        unread = ".original.txt" if corpus.kind == "libritts" else ()
+        files, texts = _walk(root, corpus.parts, unread)
     if not files:
         raise ValueError(f"{path} holds no audio ({' '.join(sorted(AUDIO_SUFFIXES))})")
     for file in files:
@@ -88,8 +92,14 @@ def scan(corpus: CorpusConfig) -> tuple[list[AudioFile], list[str]]:
     return sorted(files), sorted(texts)
 
 
-def _walk(root: Path, parts: list[str]) -> tuple[list[AudioFile], list[str]]:
-    """Audio and transcript files below `root` (below its `parts` only, where given)."""
+def _walk(
+    root: Path, parts: list[str], unread: str | tuple[str, ...]
+) -> tuple[list[AudioFile], list[str]]:
+    """Audio and transcript files below `root` (below its `parts` only, where given).
+
+    Transcripts that end in `unread` are left out. A corpus may have millions of files: this costs
+    one system call for each that counts, and little else.
+    """
     files, texts = [], []
     folders = [f"{part.strip('/')}/" for part in parts] or [""]  # below the root
     for folder in folders:
@@ -99,25 +109,31 @@ def _walk(root: Path, parts: list[str]) -> tuple[list[AudioFile], list[str]]:
         folder = folders.pop()
         with os.scandir(root / folder) as entries:
             for entry in entries:
-                path = folder + entry.name
-                if entry.name.startswith("."):
+                name = entry.name
+                path = folder + name
+                if name.startswith("."):
                     continue
                 if entry.is_dir():
                     folders.append(f"{path}/")
-                elif os.path.splitext(entry.name)[1].lower() in AUDIO_SUFFIXES:
+                elif name[name.rfind(".") :].lower() in AUDIO_SUFFIXES:
                     files.append(_stamped(path, entry))
-                elif entry.name.endswith(TRANSCRIPTS) and entry.is_file() and _listable(path):
+                elif (
+                    name.endswith(TRANSCRIPTS)
+                    and not name.endswith(unread)
+                    and entry.is_file()
+                    and _listable(path)
+                ):
                     texts.append(_line(path, entry.stat()))
     return files, texts
 
 
-def _stamped(path: str, where: os.PathLike[str]) -> AudioFile:
+def _stamped(path: str, where: os.DirEntry[str] | Path) -> AudioFile:
     """A file as it is now; one that is absent is rejected later, with its reason."""
     try:
-        found = os.stat(where)
+        found = where.stat()
     except FileNotFoundError:
         return AudioFile(path, 0.0, "absent")
-    seconds = found.st_size / BYTES_PER_SECOND.get(os.path.splitext(path)[1].lower(), 12000)
+    seconds = found.st_size / BYTES_PER_SECOND.get(path[path.rfind(".") :].lower(), 12000)
     return AudioFile(path, seconds, f"{found.st_size}:{found.st_mtime_ns}")
 
 
@@ -127,6 +143,8 @@ def _line(path: str, stat: os.stat_result) -> str:
 
 def _listable(path: str) -> bool:
     """Whether a path can stand in a line of a list."""
+    if path.isascii() and path.isprintable():
+        return True
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -174,17 +192,21 @@ def assign_shards(files: Iterable[AudioFile], seconds: float) -> dict[str, list[
     file outside it. A file added or removed changes its own part alone (which it may split).
     """
 
-    def halve(part: list[tuple[int, AudioFile]], bits: str) -> Iterator[tuple[str, list]]:
-        if len(part) < 2 or len(bits) == 64 or sum(f.seconds for _, f in part) <= seconds:
-            yield f"s{bits}", sorted(file for _, file in part)
-            return
-        mask = 1 << (63 - len(bits))
-        yield from halve([item for item in part if not item[0] & mask], bits + "0")
-        yield from halve([item for item in part if item[0] & mask], bits + "1")
-
     # files of one name, in whatever format or folder, meet in one shard: only one can be taken
-    hashed = [(_hash64(slug(file.path)), file) for file in files]
-    return {shard: part for shard, part in halve(hashed, "") if part}
+    hashed = sorted((_hash64(slug(file.path)), file) for file in files)
+    hashes = [number for number, _ in hashed]
+    # whole milliseconds add up to the same whatever stands before
+    ends = list(accumulate((round(1000 * file.seconds) for _, file in hashed), initial=0))
+
+    def halve(first: int, last: int, bits: str) -> Iterator[tuple[str, list[AudioFile]]]:
+        if last - first < 2 or len(bits) == 64 or ends[last] - ends[first] <= 1000 * seconds:
+            yield f"s{bits}", sorted(file for _, file in hashed[first:last])
+            return
+        middle = bisect_left(hashes, int(f"{bits}1".ljust(64, "0"), 2), first, last)
+        yield from halve(first, middle, bits + "0")
+        yield from halve(middle, last, bits + "1")
+
+    return {shard: part for shard, part in halve(0, len(hashed), "") if part}
 
 
 def _hash64(text: str) -> int:
