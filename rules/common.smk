@@ -132,6 +132,11 @@ def grown(amount, per_shard_minute=0):
 GPU = int(Path("/proc/driver/nvidia/gpus").exists())
 
 
+# AR and NAR train side by side, each on half of the cores that there are and may be used.
+CORES = workflow.global_resources["_cores"].value
+TRAINING_THREADS = max(1, min(CORES if isinstance(CORES, int) else 2, os.cpu_count() or 1) // 2)
+
+
 def training_inputs(part):
     """What the training of a part reads."""
 
@@ -167,6 +172,9 @@ def stage_params(part):
 
 
 TRAINING_CODE = digest_of(
+    "revoice.resume",
+    "revoice.evaluation",
+    "revoice.launch",
     "revoice.training",
     "revoice.data",
     "revoice.model",

@@ -40,7 +40,7 @@ rule train_ar:
         "logs/train_ar/{experiment}.log",
     benchmark:
         "results/benchmarks/train_ar/{experiment}.tsv"
-    threads: 2
+    threads: TRAINING_THREADS
     resources:
         mem_mb=8000,
         runtime=1440,
@@ -66,7 +66,7 @@ rule train_nar:
         "logs/train_nar/{experiment}.log",
     benchmark:
         "results/benchmarks/train_nar/{experiment}.tsv"
-    threads: 2
+    threads: TRAINING_THREADS
     resources:
         mem_mb=8000,
         runtime=1440,
