@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def grown(amount, per_shard_minute=0):
 
 # A GPU is a resource, so that two trainings do not share one. Where the driver shows none, no job
 # asks for any; `--set-resources train_ar:gpu=4` trains on four.
-GPU = int(Path("/proc/driver/nvidia/gpus").exists())
+GPU = int(shutil.which("nvidia-smi") is not None)
 
 
 # AR and NAR train side by side, each on half of the cores that there are and may be used.
