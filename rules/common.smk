@@ -62,6 +62,12 @@ def shards_of(name):
     return SHARDS[name]
 
 
+def transcripts_of(name):
+    """The list of a corpus's transcripts, which comes with that of its shards."""
+    shards_of(name)
+    return f"results/corpora/{name}/transcripts.tsv"
+
+
 def section(model, *keys):
     """A part of the configuration, or some keys of it, as plain values for `params`."""
     return model.model_dump(mode="json", include=set(keys) or None)

@@ -75,7 +75,7 @@ rule manifests:
         recordings=lambda w: of_shards(
             "results/corpora/{corpus}/audio/{shard}.jsonl.gz", [w.corpus]
         ),
-        transcripts="results/corpora/{corpus}/transcripts.tsv",
+        transcripts=lambda w: transcripts_of(w.corpus),
     output:
         recordings="results/corpora/{corpus}/recordings.jsonl.gz",
         supervisions="results/corpora/{corpus}/supervisions.jsonl.gz",
