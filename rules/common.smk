@@ -6,16 +6,18 @@ from pathlib import Path
 
 from revoice.config import load_config
 from revoice.corpus import corpus_root, index_corpus, listed_shards
-from revoice.workflow import digest_of
+from revoice.workflow import digest_of, free_stale_locks
 
 try:
     CONFIG = load_config(config, " + ".join(map(str, workflow.configfiles)) or "config.yaml")
 except ValueError as error:
     raise WorkflowError(str(error))
 
-# SLURM announces a time limit to all processes of a job (`--signal=USR1@180`). It is meant for
-# trainings: Snakemake and its shells, which inherit this, do not die of it.
-if not workflow.is_main_process:
+if workflow.is_main_process:
+    free_stale_locks(Path(".snakemake"))
+else:
+    # SLURM announces a time limit to all processes of a job (`--signal=USR1@180`). It is meant for
+    # trainings: Snakemake and its shells, which inherit this, do not die of it.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 CORPORA = {name: CONFIG.corpora[name] for e in CONFIG.experiments.values() for name in e.corpora}

@@ -98,3 +98,63 @@ def test_digest_does_not_depend_on_order_place_or_repetition(package: Path) -> N
 def test_digest_of_what_is_no_module(name: str) -> None:
     with pytest.raises(ModuleNotFoundError, match=name):
         digest_of(name)
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from revoice.workflow import free_stale_locks
+
+free_stale_locks(Path(".snakemake"))
+print(sorted(path.name for path in Path(".snakemake/locks").glob("*")), flush=True)
+Path(".snakemake/locks").mkdir(exist_ok=True)
+Path(".snakemake/locks/0.input.lock").touch()
+sys.stdin.read()
+"""
+
+
+def started(folder: Path, host: str = "") -> subprocess.Popen[str]:
+    """A process that holds the folder's lock until its standard input ends."""
+    elsewhere = f"import socket; socket.gethostname = lambda: {host!r}\n" if host else ""
+    return subprocess.Popen(
+        [sys.executable, "-c", elsewhere + HOLD],
+        cwd=folder,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
+def locks_seen(process: subprocess.Popen[str]) -> str:
+    """The locks that a process has found; then it is killed."""
+    assert process.stdout
+    line = process.stdout.readline().strip()
+    process.kill()
+    process.communicate()
+    return line
+
+
+def test_locks_of_a_killed_run_go(tmp_path: Path) -> None:
+    assert locks_seen(started(tmp_path)) == "[]"
+    assert (tmp_path / ".snakemake/locks/0.input.lock").exists()
+    assert locks_seen(started(tmp_path)) == "[]"
+
+
+def test_locks_of_a_living_run_stay(tmp_path: Path) -> None:
+    first = started(tmp_path)
+    assert first.stdout
+    assert first.stdout.readline() == "[]\n"
+    for _ in range(2):  # what the second holds when it dies is not the first's
+        assert locks_seen(started(tmp_path)) == "['0.input.lock']"
+    first.kill()
+    first.communicate()
+    assert locks_seen(started(tmp_path)) == "[]"
+
+
+def test_locks_from_another_machine_stay(tmp_path: Path) -> None:
+    assert locks_seen(started(tmp_path, host="another")) == "[]"
+    for _ in range(2):
+        assert locks_seen(started(tmp_path)) == "['0.input.lock']"
+    (tmp_path / ".snakemake/locks/0.input.lock").unlink()  # snakemake --unlock
+    assert locks_seen(started(tmp_path)) == "[]"
+    assert locks_seen(started(tmp_path)) == "[]"

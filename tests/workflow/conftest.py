@@ -2,14 +2,23 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import psutil
 import pytest
 import yaml
+
+from revoice.config import CorpusConfig
+from revoice.corpus import assign_shards, scan
+from tests.workflow import small
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -44,6 +53,7 @@ class Snakemake(Protocol):
         cores: int = 2,
         timeout: float = 600,
         environment: dict[str, str] | None = None,
+        kill_when: Callable[[], bool] | None = None,
     ) -> Run: ...
 
 
@@ -53,6 +63,7 @@ def snakemake() -> Snakemake:
 
     `config` becomes the folder's config.yaml; without it the one there is taken. The target
     rule itself is no job, and of a dry run (`-n`) the jobs are those that would start.
+    `kill_when` is asked again and again; when it says so, SIGKILL ends Snakemake and its jobs.
     """
 
     def run(
@@ -63,6 +74,7 @@ def snakemake() -> Snakemake:
         cores: int = 2,
         timeout: float = 600,
         environment: dict[str, str] | None = None,
+        kill_when: Callable[[], bool] | None = None,
     ) -> Run:
         if config is not None:
             (directory / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
@@ -86,6 +98,8 @@ def snakemake() -> Snakemake:
             stderr=subprocess.STDOUT,
             text=True,
         ) as process:
+            if kill_when:
+                kill_tree(process, kill_when, timeout)
             try:
                 output, _ = process.communicate(timeout=timeout)
             except subprocess.TimeoutExpired:
@@ -100,3 +114,71 @@ def snakemake() -> Snakemake:
         return Run(process.returncode, output, sorted(jobs))
 
     return run
+
+
+def kill_tree(process: subprocess.Popen[str], when: Callable[[], bool], timeout: float) -> None:
+    """Kill a process and all that it started, as a power cut would, once `when` says so."""
+    deadline = time.monotonic() + timeout
+    while process.poll() is None and not when() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    with suppress(psutil.NoSuchProcess):
+        started = psutil.Process(process.pid)
+        # Snakemake first: it must not see that a job has died, and tidy up
+        for each in [started, *started.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A project that is a copy of this one, and a folder in which it ran to its end."""
+
+    project: Path  # Snakefile, rules, library
+    folder: Path  # configuration, recordings, results
+    run: Run
+
+
+PROJECT = ("Snakefile", "rules", "scripts", "revoice", "resources", "report", "profiles")
+
+
+@pytest.fixture(scope="session")
+def finished(
+    shared: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory
+) -> Finished:
+    """The whole workflow, run once: two experiments on one corpus of about ten shards."""
+    base = tmp_path_factory.mktemp("finished")
+    project, folder = base / "project", base / "folder"
+    project.mkdir()
+    parts = [ROOT / name for name in PROJECT if (ROOT / name).exists()]
+    subprocess.run(["cp", "-a", *parts, project], check=True)
+    small.write_corpus(shared, folder / "audio")
+    config = small.config(audio={"shard_minutes": minutes_for_shards(folder / "audio", 10)})
+    other = {"extends": "tiny", "ar": small.stage(lr=5e-4), "nar": small.stage(lr=5e-4)}
+    config["experiments"]["other"] = other
+    # jobs of one thread, two at a time: for so little to do, processes cost more than they gain
+    threaded = ("resample", "encode", "fit_codec", "evaluate", "synthesize", "score")
+    one_thread = [f"{rule}=1" for rule in (*threaded, "train_ar", "train_nar")]
+    arguments = ["--set-threads", *one_thread]
+    run = snakemake(folder, *arguments, config=config, project=project, timeout=3000).succeeded()
+    return Finished(project, folder, run)
+
+
+def minutes_for_shards(audio: Path, number: int) -> float:
+    """How long shards may be so that the corpus has `number` of them, or a few more."""
+    files, _ = scan(CorpusConfig(kind="folder", path=str(audio)))
+    seconds = sum(file.seconds for file in files)
+    while len(assign_shards(files, seconds)) < number:
+        seconds *= 0.95
+    return round(seconds / 60, 4)
+
+
+@pytest.fixture
+def restored(finished: Finished) -> Iterator[Finished]:
+    """The same, to change: afterwards all is as it was, every file's time too."""
+    base = finished.folder.parent
+    aside = base.with_name(f"{base.name}-aside")
+    base.rename(aside)
+    subprocess.run(["cp", "-a", aside, base], check=True)
+    yield finished
+    shutil.rmtree(base)
+    aside.rename(base)
