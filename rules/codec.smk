@@ -12,7 +12,7 @@ rule fetch_codec:
         mem_mb=500,
         runtime=60,
     params:
-        codec=section(CONFIG.codec),
+        codec=section(CONFIG.codec, "name", "fallback", "url"),
         code=digest_of("revoice.codec.choice"),
     message:
         "Fetching the codec's weights"
@@ -37,7 +37,7 @@ rule fit_codec:
         mem_mb=4000,
         runtime=60,
     params:
-        codec=section(CONFIG.codec),
+        codec=section(CONFIG.codec, "seed", "fit_minutes"),
         loudness=CONFIG.audio.loudness,
         code=digest_of("revoice.codec"),
     message:

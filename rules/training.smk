@@ -21,7 +21,7 @@ rule select_cuts:
         runtime=60,
     params:
         limits=lambda w: section(CONFIG.experiments[w.experiment].limits),
-        code=digest_of("revoice.data"),
+        code=digest_of("revoice.data", "revoice.examples"),
     message:
         "{wildcards.experiment}: joining codes and text, leaving out what does not fit"
     script:
