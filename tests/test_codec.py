@@ -1,5 +1,6 @@
 """The two codecs, and the choice between them."""
 
+import itertools
 import json
 import runpy
 import socket
@@ -19,7 +20,7 @@ from revoice.codec import choice as choice_module
 from revoice.codec import describe_codec, load_codec
 from revoice.codec.choice import choose_codec
 from revoice.codec.encodec import SEGMENT, EncodecCodec, convert, encode_batch
-from revoice.codec.world import WorldCodec
+from revoice.codec.world import WorldCodec, cheapest_path
 from revoice.config import CodecConfig
 from revoice.download import DownloadError
 from revoice.files import read_json, sha256
@@ -345,6 +346,19 @@ def test_world_refuses_other_files(tmp_path: Path) -> None:
     save_file({"mean": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"other\.safetensors does not hold"):
         WorldCodec.load(tmp_path / "other.safetensors")
+
+
+def test_first_codebook_takes_the_cheapest_path() -> None:
+    """Codes chosen together cost no more than any other sequence of codes."""
+    distances = np.random.default_rng(1).random((6, 3)).astype(np.float32)
+
+    def cost(path: tuple[int, ...]) -> float:
+        changes = sum(a != b for a, b in itertools.pairwise(path))
+        return float(distances[np.arange(6), list(path)].sum() + 0.4 * changes)
+
+    cheapest = min(itertools.product(range(3), repeat=6), key=cost)
+    assert tuple(cheapest_path(distances, 0.4)) == cheapest
+    assert len(set(cheapest_path(distances, 100.0))) == 1
 
 
 # The choice
