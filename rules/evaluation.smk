@@ -53,9 +53,7 @@ rule synthesize:
         gpu=GPU,
     params:
         synthesis=section(CONFIG.synthesis),
-        code=digest_of(
-            "revoice.synthesis", "revoice.sentences", "revoice.model", "revoice.codec"
-        ),
+        code=digest_of("revoice.synthesis", "revoice.sentences", "revoice.model", "revoice.codec"),
     message:
         "{wildcards.experiment}: speaking the test sentences"
     script:
