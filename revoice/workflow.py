@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import logging
+import os
 import socket
 import sys
 import warnings
@@ -38,6 +39,12 @@ def script_logging(snakemake: Any) -> None:
         print(f"{kind.__name__}: {error}\nThe whole story: {path}", file=sys.stderr)
 
     sys.excepthook = log_exception
+
+
+def share_library() -> None:
+    """Let scripts find this library in whatever environment they run, conda's among them."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(PACKAGE.parent), *([before] if before else [])])
 
 
 def digest_of(*modules: str) -> str:

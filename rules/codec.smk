@@ -8,6 +8,8 @@ rule fetch_codec:
     benchmark:
         "results/benchmarks/fetch_codec.tsv"
     localrule: True
+    conda:
+        "../envs/data.yaml"
     resources:
         mem_mb=500,
         runtime=60,
@@ -32,6 +34,8 @@ rule fit_codec:
         "logs/fit_codec.log",
     benchmark:
         "results/benchmarks/fit_codec.tsv"
+    conda:
+        "../envs/data.yaml"
     threads: 2
     resources:
         mem_mb=4000,
@@ -59,6 +63,8 @@ rule encode:
         "logs/encode/{corpus}/{shard}.log",
     benchmark:
         "results/benchmarks/encode/{corpus}/{shard}.tsv"
+    conda:
+        "../envs/data.yaml"
     threads: 2
     resources:
         mem_mb=grown(3000, per_shard_minute=30),

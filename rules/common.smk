@@ -6,7 +6,9 @@ from pathlib import Path
 
 from revoice.config import load_config
 from revoice.corpus import corpus_root, index_corpus, listed_shards
-from revoice.workflow import digest_of, free_stale_locks
+from revoice.workflow import digest_of, share_library, free_stale_locks
+
+share_library()
 
 try:
     CONFIG = load_config(config, " + ".join(map(str, workflow.configfiles)) or "config.yaml")

@@ -8,6 +8,8 @@ rule fetch_corpus:
     benchmark:
         "results/benchmarks/fetch_corpus/{language}.tsv"
     localrule: True
+    conda:
+        "../envs/data.yaml"
     resources:
         mem_mb=500,
         runtime=30,
@@ -28,6 +30,8 @@ checkpoint fetch_recipe:
     benchmark:
         "results/benchmarks/fetch_recipe/{corpus}.tsv"
     localrule: True
+    conda:
+        "../envs/data.yaml"
     resources:
         mem_mb=1000,
         runtime=720,
@@ -55,6 +59,8 @@ rule resample:
         "logs/resample/{corpus}/{shard}.log",
     benchmark:
         "results/benchmarks/resample/{corpus}/{shard}.tsv"
+    conda:
+        "../envs/data.yaml"
     threads: 2
     resources:
         mem_mb=grown(1000),
@@ -88,6 +94,8 @@ rule manifests:
         "logs/manifests/{corpus}.log",
     benchmark:
         "results/benchmarks/manifests/{corpus}.tsv"
+    conda:
+        "../envs/data.yaml"
     resources:
         mem_mb=grown(4000),
         runtime=60,

@@ -15,6 +15,8 @@ rule evaluate:
         "logs/evaluate/{experiment}.log",
     benchmark:
         "results/benchmarks/evaluate/{experiment}.tsv"
+    conda:
+        "../envs/evaluation.yaml"
     threads: 2
     resources:
         mem_mb=4000,
@@ -46,6 +48,8 @@ rule synthesize:
         "logs/synthesize/{experiment}.log",
     benchmark:
         "results/benchmarks/synthesize/{experiment}.tsv"
+    conda:
+        "../envs/evaluation.yaml"
     threads: 2
     resources:
         mem_mb=4000,
@@ -74,6 +78,8 @@ rule score:
         "logs/score/{experiment}.log",
     benchmark:
         "results/benchmarks/score/{experiment}.tsv"
+    conda:
+        "../envs/evaluation.yaml"
     threads: 2
     resources:
         mem_mb=4000,
@@ -105,6 +111,8 @@ rule summarize:
         "logs/summarize.log",
     benchmark:
         "results/benchmarks/summarize.tsv"
+    conda:
+        "../envs/evaluation.yaml"
     resources:
         mem_mb=2000,
         runtime=30,

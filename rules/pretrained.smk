@@ -9,6 +9,8 @@ rule fetch_pretrained:
     benchmark:
         "results/benchmarks/fetch_pretrained/{name}.tsv"
     localrule: True
+    conda:
+        "../envs/data.yaml"
     resources:
         mem_mb=500,
         runtime=120,
@@ -31,6 +33,8 @@ rule import_checkpoint:
         "logs/import_checkpoint/{name}.log",
     benchmark:
         "results/benchmarks/import_checkpoint/{name}.tsv"
+    conda:
+        "../envs/data.yaml"
     resources:
         mem_mb=6000,
         runtime=30,
@@ -53,6 +57,8 @@ rule export_checkpoint:
         "logs/export_checkpoint/{experiment}.log",
     benchmark:
         "results/benchmarks/export_checkpoint/{experiment}.tsv"
+    conda:
+        "../envs/data.yaml"
     resources:
         mem_mb=6000,
         runtime=30,

@@ -20,6 +20,8 @@ rule tokenize_text:
         "logs/tokenize_text/{text}.log",
     benchmark:
         "results/benchmarks/tokenize_text/{text}.tsv"
+    conda:
+        "../envs/data.yaml"
     resources:
         mem_mb=4000,
         runtime=lambda w, attempt: 120 * attempt,

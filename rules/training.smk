@@ -16,6 +16,8 @@ rule select_cuts:
         "logs/select_cuts/{experiment}.log",
     benchmark:
         "results/benchmarks/select_cuts/{experiment}.tsv"
+    conda:
+        "../envs/data.yaml"
     resources:
         mem_mb=2000,
         runtime=60,
@@ -40,6 +42,8 @@ rule train_ar:
         "logs/train_ar/{experiment}.log",
     benchmark:
         "results/benchmarks/train_ar/{experiment}.tsv"
+    conda:
+        "../envs/training.yaml"
     threads: TRAINING_THREADS
     resources:
         mem_mb=8000,
@@ -66,6 +70,8 @@ rule train_nar:
         "logs/train_nar/{experiment}.log",
     benchmark:
         "results/benchmarks/train_nar/{experiment}.tsv"
+    conda:
+        "../envs/training.yaml"
     threads: TRAINING_THREADS
     resources:
         mem_mb=8000,
@@ -91,6 +97,8 @@ rule assemble:
         "logs/assemble/{experiment}.log",
     benchmark:
         "results/benchmarks/assemble/{experiment}.tsv"
+    conda:
+        "../envs/training.yaml"
     resources:
         mem_mb=4000,
         runtime=30,
