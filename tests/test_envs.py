@@ -111,7 +111,7 @@ def test_containers_install_the_requirements(recipe: str) -> None:
         assert re.search(rf"pip install [^\n]*(-r|--requirement) \S*{re.escape(name)}", text)
     if recipe == "revoice.def":
         sections = re.findall(r"^%(\w+)$", text, re.M)
-        assert sections == ["files", "environment", "post", "runscript"]
+        assert {"files", "post", "runscript"} <= set(sections)
     else:
         known = {"FROM", "ENV", "WORKDIR", "COPY", "RUN", "ENTRYPOINT", "CMD", "USER", "ARG", "LABEL"}
         joined = re.sub(r"\\\n", " ", text)
