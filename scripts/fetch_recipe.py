@@ -16,7 +16,7 @@ target = Path(corpus.path)
 partial = target.with_name(f"{target.name}.part")
 try:
     if corpus.kind == "libritts":
-        found = download_libritts(partial, corpus.parts or "all") / "LibriTTS"
+        found = download_libritts(partial, dataset_parts=corpus.parts or "all") / "LibriTTS"
     else:
         found = download_ljspeech(partial)
 except OSError as error:

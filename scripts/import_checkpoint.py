@@ -9,8 +9,8 @@ from revoice.workflow import script_logging
 
 script_logging(snakemake)
 config = import_checkpoint(
-    snakemake.input[0],
+    snakemake.params.path,
     Path(snakemake.output.weights).with_suffix(""),
     vallex_tokenizer=VallexTokenizer().meta,
 )
-logging.info("%s is %s", snakemake.input[0], config)
+logging.info("%s is %s", snakemake.params.path, config)
