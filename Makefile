@@ -10,7 +10,7 @@ READY_DEV := $(VENV)/.ready-dev
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 FIND_PYTHON := for p in $(PYTHON) python3 python3.13 python3.12 python3.11 /usr/bin/python3; do \
 	$$p -c '$(SUITABLE)' 2>/dev/null && command -v $$p && break; done
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517
 
 .PHONY: run test lint format setup setup-dev requirements rulegraph report clean-work help
 
@@ -62,11 +62,13 @@ requirements: # pin anew what pyproject.toml asks for
 			--no-annotate --no-header $${extra:+--extra $$extra} pyproject.toml \
 		| grep -vE '^(nvidia-|cuda-|triton)' > envs/requirements$${extra:+-$$extra}.txt; done
 
-rulegraph: setup # the graph in the README
-	snakemake --rulegraph mermaid-js > docs/rulegraph.mmd
+rulegraph: setup # the graph at the end of the README
+	@{ sed '/^```mermaid$$/,$$d' README.md; echo '```mermaid'; \
+		snakemake --rulegraph mermaid-js 2>/dev/null | sed '/^---$$/,/^---$$/d; /style/d'; echo '```'; \
+	} > README.new && mv README.new README.md
 
 report: setup # results/report.html: Snakemake's own account of a finished run
 	snakemake --report results/report.html
 
-clean-work: setup # remove the resume states of trainings that are done or given up
-	rm -rf work
+clean-work: setup # remove the states of trainings that nobody has gone on with for 30 days
+	python -c "from revoice.resume import clean_work; clean_work('work', max_age_days=$(or $(DAYS),30))"
