@@ -13,12 +13,12 @@ from typing import Any
 import psutil
 from lhotse import CutSet
 
-from revoice.checkpoints import save_model
+from revoice.checkpoints import load_meta, save_model
 from revoice.config import StageConfig
 from revoice.evaluation import Part
 from revoice.files import atomic, read_json, write_json
 from revoice.model import ModelConfig
-from revoice.text import load_tokenizer
+from revoice.text import check_tokenizer, load_tokenizer
 from revoice.training import COLUMNS, INTERRUPTED, Job, make_model, train
 
 
@@ -105,6 +105,8 @@ def run_rule(snakemake: Any, part: Part) -> None:
     """What the rules train_ar and train_nar do."""
     params, tokenizer = snakemake.params.run, load_tokenizer(snakemake.input.tokenizer)
     init = snakemake.input.get("init")
+    if init:
+        check_tokenizer(tokenizer, load_meta(Path(init).with_suffix("")), grown=True)
     job = Job(
         name=snakemake.wildcards.experiment,
         part=part,

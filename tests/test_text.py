@@ -272,6 +272,16 @@ def test_load_says_what_is_wrong(content: str, message: str, tmp_path: Path) -> 
     assert str(path) in str(error.value)
 
 
+def test_a_grown_table_goes_on_from_the_models(espeak: EspeakTokenizer) -> None:
+    grown = EspeakTokenizer.build([("Übung macht den Meister", "de")], espeak)
+    assert grown.num_symbols > espeak.num_symbols
+    check_tokenizer(grown, {"tokenizer": espeak.meta}, grown=True)
+    with pytest.raises(ValueError, match="another symbol table"):
+        check_tokenizer(grown, {"tokenizer": espeak.meta})
+    with pytest.raises(ValueError, match="another symbol table"):
+        check_tokenizer(espeak, {"tokenizer": grown.meta}, grown=True)
+
+
 def test_the_wrong_tokenizer_is_refused(vallex: VallexTokenizer, espeak: EspeakTokenizer) -> None:
     with pytest.raises(ValueError, match=r"trained with the tokenizer espeak, but vallex"):
         check_tokenizer(vallex, {"tokenizer": espeak.meta})

@@ -10,7 +10,7 @@ from typing import Any
 
 from revoice.files import read_json
 from revoice.text.espeak import EspeakTokenizer
-from revoice.text.tokens import Tokens
+from revoice.text.tokens import Tokens, symbols_digest
 from revoice.text.vallex import VallexTokenizer
 
 __all__ = ["EspeakTokenizer", "Tokenizer", "Tokens", "VallexTokenizer"]
@@ -42,12 +42,13 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     return tokenizer
 
 
-def check_tokenizer(tokenizer: Tokenizer, meta: Mapping[str, Any]) -> None:
+def check_tokenizer(tokenizer: Tokenizer, meta: Mapping[str, Any], grown: bool = False) -> None:
     """Raise ValueError unless a model was trained with this tokenizer.
 
     Args:
         tokenizer: what its text would be converted with.
         meta: the model's JSON; under "tokenizer" it has the `tokenizer.meta` of its training.
+        grown: the tokenizer may have new symbols after those of the model, which is to grow.
     """
     stored = meta.get("tokenizer")
     if not isinstance(stored, Mapping) or not {"name", "sha256"} <= stored.keys():
@@ -61,7 +62,9 @@ def check_tokenizer(tokenizer: Tokenizer, meta: Mapping[str, Any]) -> None:
             "asked for: the same id would mean another sound. "
             f"Set `tokenizer: {stored['name']}` for this experiment, or train from scratch."
         )
-    if stored["sha256"] != tokenizer.digest:
+    counts = range(len(tokenizer.symbols) + 1) if grown else ()
+    earlier = {symbols_digest(tokenizer.name, tokenizer.symbols[:count]) for count in counts}
+    if stored["sha256"] not in {tokenizer.digest, *earlier}:
         raise ValueError(
             f"The model was trained with another symbol table of the tokenizer {tokenizer.name} "
             f"(SHA-256 {stored['sha256'][:12]}…) than this one ({tokenizer.digest[:12]}…, "
