@@ -22,14 +22,37 @@ rule fetch_codec:
         "../scripts/fetch_codec.py"
 
 
-# Fitted once: more speech, or a mended transcript, does not change the codes of what is there.
+# What decides about the codec. More speech, or a mended transcript, does not: it is fitted once, and
+# the codes of what is there stay.
+CODEC_SETTINGS = {
+    "codec": section(CONFIG.codec),
+    "loudness": CONFIG.audio.loudness,
+    "code": digest_of("revoice.codec"),
+    "script": sha256(Path(workflow.basedir) / "scripts" / "fit_codec.py"),
+}
+
+
+def fitting_speech():
+    """The speech that the codec is fitted on. Once that is done it is no reason for anything.
+
+    `ancient` alone would not do: of jobs below a job that runs, ancient inputs or not, Snakemake
+    asks for no other reason to run, so that encodings that are due would be left out.
+    """
+    cuts = expand("results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=FIT_CORPORA)
+    made = Path("results/codec/settings.json")
+    if made.exists() and read_json(made) == CODEC_SETTINGS and all(map(os.path.exists, cuts)):
+        return ancient(before_update(cuts))
+    return cuts
+
+
 rule fit_codec:
     input:
         choice="results/codec/choice.json",
-        cuts=ancient(expand("results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=FIT_CORPORA)),
+        cuts=fitting_speech(),
     output:
         codec="results/codec/codec.json",
         weights="results/codec/codec.safetensors",
+        settings="results/codec/settings.json",
     log:
         "logs/fit_codec.log",
     benchmark:
@@ -41,9 +64,7 @@ rule fit_codec:
         mem_mb=4000,
         runtime=60,
     params:
-        codec=section(CONFIG.codec, "seed", "fit_minutes"),
-        loudness=CONFIG.audio.loudness,
-        code=digest_of("revoice.codec"),
+        settings=CODEC_SETTINGS,
     message:
         "Making the codec ready"
     script:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from revoice.config import load_config
 from revoice.corpus import corpus_root, index_corpus, listed_shards
+from revoice.files import read_json, sha256
 from revoice.workflow import digest_of, share_library, free_stale_locks
 
 share_library()

@@ -5,11 +5,11 @@ from revoice.codec.encodec import convert
 from revoice.codec.world import WorldCodec
 from revoice.config import CodecConfig
 from revoice.encoding import sample_recordings
-from revoice.files import read_json
+from revoice.files import read_json, write_json
 from revoice.workflow import script_logging
 
 script_logging(snakemake)
-config = CodecConfig(**snakemake.params.codec)
+config = CodecConfig(**snakemake.params.settings["codec"])
 choice = read_json(snakemake.input.choice)
 weights = snakemake.output.weights
 if choice["name"] == "world":
@@ -18,3 +18,4 @@ if choice["name"] == "world":
 else:
     convert(choice["weights"], weights)
 describe_codec(snakemake.output.codec, weights, choice)
+write_json(snakemake.output.settings, snakemake.params.settings)

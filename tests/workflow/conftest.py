@@ -77,7 +77,7 @@ def snakemake() -> Snakemake:
         kill_when: Callable[[], bool] | None = None,
     ) -> Run:
         if config is not None:
-            (directory / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+            (directory / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
         record = directory / ".jobs.jsonl"
         record.unlink(missing_ok=True)
         command: list[str | Path] = [sys.executable, "-m", "snakemake", *arguments]
@@ -138,7 +138,7 @@ class Finished:
     run: Run
 
 
-PROJECT = ("Snakefile", "rules", "scripts", "revoice", "resources", "report", "profiles")
+PROJECT = "Snakefile rules scripts revoice resources report envs profiles".split()
 
 
 @pytest.fixture(scope="session")
@@ -153,8 +153,8 @@ def finished(
     subprocess.run(["cp", "-a", *parts, project], check=True)
     small.write_corpus(shared, folder / "audio")
     config = small.config(audio={"shard_minutes": minutes_for_shards(folder / "audio", 10)})
-    other = {"extends": "tiny", "ar": small.stage(lr=5e-4), "nar": small.stage(lr=5e-4)}
-    config["experiments"]["other"] = other
+    other = {"ar": small.stage(lr=5e-4), "nar": small.stage(lr=5e-4)}
+    config["experiments"]["other"] = small.config()["experiments"]["tiny"] | other
     # jobs of one thread, two at a time: for so little to do, processes cost more than they gain
     threaded = ("resample", "encode", "fit_codec", "evaluate", "synthesize", "score")
     one_thread = [f"{rule}=1" for rule in (*threaded, "train_ar", "train_nar")]

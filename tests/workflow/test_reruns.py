@@ -1,0 +1,303 @@
+"""What runs again after a change: the exact jobs, on a finished run of two experiments."""
+
+import copy
+import itertools
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from lhotse import CutSet
+
+from revoice.config import CorpusConfig
+from revoice.corpus import AudioFile, assign_shards, read_shard, scan, slug
+from revoice.files import read_json, sha256
+from tests.workflow.conftest import Finished, Run, Snakemake
+
+CODES = "results/corpora/small/codes/{shard}.jsonl.gz"
+EXPERIMENTS = ("tiny", "other")
+# The rules of an experiment, in their order; whatever runs again, all that reads it does too.
+SELECTED = ("select_cuts", "train_ar", "train_nar", "assemble", "evaluate", "synthesize", "score")
+TRAINED = SELECTED[1:]
+ASSEMBLED = SELECTED[3:]
+SPOKEN = SELECTED[5:]
+WHOLE = ("fit_codec", "encode", "resample", "manifests", "tokenize_text", *SELECTED, "summarize")
+
+
+def shards(finished: Finished) -> list[str]:
+    """The shards of the corpus, as the last run has left their lists."""
+    return sorted(p.stem for p in (finished.folder / "results/corpora/small/shards").glob("*.tsv"))
+
+
+def jobs(
+    finished: Finished,
+    *rules: str,
+    experiments: tuple[str, ...] = EXPERIMENTS,
+    of: str | None = None,
+) -> list[str]:
+    """The jobs of some rules, as a run lists them: of all shards (or `of` one), of experiments."""
+    wildcards: dict[str, list[str]] = {
+        **{rule: list(experiments) for rule in SELECTED},
+        "resample": [f"small/{shard}" for shard in ([of] if of else shards(finished))],
+        "manifests": ["small"],
+        "tokenize_text": ["small.vallex"],
+    }
+    wildcards["encode"] = wildcards["resample"]
+    return sorted(f"{rule} {w}".strip() for rule in rules for w in wildcards.get(rule, [""]))
+
+
+@pytest.fixture
+def planned(restored: Finished, snakemake: Snakemake) -> Callable[..., list[str]]:
+    """The jobs that a run would start now: `planned(config=...)`."""
+
+    def plan(**arguments: Any) -> list[str]:
+        run = snakemake(restored.folder, "-n", project=restored.project, **arguments)
+        return run.succeeded().jobs
+
+    return plan
+
+
+def configured(finished: Finished, key: str, value: Any) -> dict[str, Any]:
+    """The finished run's configuration with another value at `experiments.tiny.ar.lr`, say."""
+    config = yaml.safe_load((finished.folder / "config.yaml").read_text("utf-8"))
+    *sections, last = key.split(".")
+    section = config
+    for name in sections:
+        section = section.setdefault(name, {})
+    section[last] = copy.deepcopy(value)
+    return config
+
+
+def make(finished: Finished, snakemake: Snakemake, *targets: str, **arguments: Any) -> Run:
+    """A real run up to some files."""
+    return snakemake(finished.folder, *targets, project=finished.project, **arguments)
+
+
+def test_nothing_changed(planned: Callable[..., list[str]]) -> None:
+    assert planned() == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rules"),
+    [
+        ("audio.loudness", -23, WHOLE),
+        ("text.mend", True, ("tokenize_text", *SELECTED, "summarize")),
+        ("codec.seed", 2, ("fit_codec", "encode", *SELECTED, "summarize")),
+        ("evaluation.max_train_cuts", 5, ("evaluate", "summarize")),
+        ("synthesis.extra", ["Nothing is said twice."], (*SPOKEN, "summarize")),
+    ],
+)
+def test_a_setting_of_all(
+    restored: Finished,
+    planned: Callable[..., list[str]],
+    key: str,
+    value: Any,
+    rules: tuple[str, ...],
+) -> None:
+    assert planned(config=configured(restored, key, value)) == jobs(restored, *rules)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "key", "value", "rules"),
+    [
+        ("tiny", "ar.lr", 2e-3, ("train_ar", *ASSEMBLED)),
+        ("other", "ar.lr", 2e-3, ("train_ar", *ASSEMBLED)),
+        ("tiny", "nar.lr", 2e-3, ("train_nar", *ASSEMBLED)),
+        ("other", "limits.max_seconds", 19, SELECTED),
+    ],
+)
+def test_a_setting_of_one_experiment(
+    restored: Finished,
+    planned: Callable[..., list[str]],
+    experiment: str,
+    key: str,
+    value: Any,
+    rules: tuple[str, ...],
+) -> None:
+    config = configured(restored, f"experiments.{experiment}.{key}", value)
+    assert planned(config=config) == jobs(restored, *rules, "summarize", experiments=(experiment,))
+
+
+def test_the_tokenizer_of_one_experiment(
+    restored: Finished, planned: Callable[..., list[str]]
+) -> None:
+    config = configured(restored, "experiments.other.tokenizer", "espeak")
+    expected = jobs(restored, *SELECTED, "summarize", experiments=("other",))
+    assert planned(config=config) == sorted([*expected, "tokenize_text small.espeak"])
+
+
+@pytest.mark.parametrize(
+    ("path", "rules"),
+    [
+        ("revoice/text/english.py", ("tokenize_text", *SELECTED, "summarize")),
+        ("revoice/codec/world.py", ("fit_codec", "encode", *SELECTED, "summarize")),
+        ("revoice/optim.py", (*TRAINED, "summarize")),
+        ("revoice/sentences.py", (*SPOKEN, "summarize")),
+        ("scripts/evaluate.py", ("evaluate", "summarize")),
+    ],
+)
+def test_an_edit_of_the_code(
+    restored: Finished, planned: Callable[..., list[str]], path: str, rules: tuple[str, ...]
+) -> None:
+    with open(restored.project / path, "a", encoding="utf-8") as file:
+        file.write("\n# edited\n")
+    assert planned() == jobs(restored, *rules)
+
+
+def test_a_touched_recording(restored: Finished, planned: Callable[..., list[str]]) -> None:
+    audio = next((restored.folder / "audio").rglob("*.wav"))
+    before = audio.stat().st_mtime
+    os.utime(audio)
+    assert audio.stat().st_mtime > before
+    assert planned() == []
+
+
+def shard_of(finished: Finished, path: str) -> str:
+    """Which shard lists a recording."""
+    lists = finished.folder / "results/corpora/small/shards"
+    (shard,) = (p.stem for p in lists.glob("*.tsv") if path in read_shard(p))
+    return shard
+
+
+AFTER_A_SHARD = ("resample", "encode", "manifests", "tokenize_text", *SELECTED, "summarize")
+
+
+def test_a_recording_with_other_samples(
+    restored: Finished, planned: Callable[..., list[str]]
+) -> None:
+    audio = next((restored.folder / "audio").rglob("*.wav"))
+    samples, rate = soundfile.read(audio)
+    soundfile.write(audio, 0.5 * samples, rate)
+    shard = shard_of(restored, audio.relative_to(restored.folder / "audio").as_posix())
+    assert planned() == jobs(restored, *AFTER_A_SHARD, of=shard)
+
+
+def assigned(finished: Finished, files: list[AudioFile]) -> dict[str, list[AudioFile]]:
+    """The shards that the corpus would have with these files."""
+    config = yaml.safe_load((finished.folder / "config.yaml").read_text("utf-8"))
+    return assign_shards(files, 60 * config["audio"]["shard_minutes"])
+
+
+def listed(finished: Finished) -> list[AudioFile]:
+    """The recordings that are there."""
+    return scan(CorpusConfig(kind="folder", path=str(finished.folder / "audio")))[0]
+
+
+def test_a_recording_removed(restored: Finished, planned: Callable[..., list[str]]) -> None:
+    """One without which its shard is not so short that it joins another."""
+    files = listed(restored)
+    path = next(
+        file.path
+        for file in files
+        if sorted(assigned(restored, [f for f in files if f != file])) == shards(restored)
+    )
+    shard = shard_of(restored, path)
+    (restored.folder / "audio" / path).unlink()
+    (restored.folder / "audio" / path).with_suffix(".txt").unlink()
+    assert planned() == jobs(restored, *AFTER_A_SHARD, of=shard)
+
+
+def add_recording(finished: Finished) -> str:
+    """A recording more, of a name whose shard has room for it; returns the shard."""
+    files = listed(finished)
+    shortest = min(files, key=lambda file: file.seconds)
+    for i in itertools.count():
+        new = shortest._replace(path=str(Path(shortest.path).with_name(f"new_{i}.wav")))
+        parts = assigned(finished, [*files, new])
+        if sorted(parts) == shards(finished):
+            break
+    audio = finished.folder / "audio"
+    shutil.copyfile(audio / shortest.path, audio / new.path)
+    (audio / new.path).with_suffix(".txt").write_text("something new", "utf-8")
+    return next(shard for shard, part in parts.items() if new in part)
+
+
+def state_of(folder: Path, without: str) -> dict[str, tuple[str, int]]:
+    """Digest and time of every shard's files, but one shard's."""
+    return {
+        path.relative_to(folder).as_posix(): (sha256(path), path.stat().st_mtime_ns)
+        for part in ("shards", "audio", "codes")
+        for path in (folder / "results/corpora/small" / part).rglob("*")
+        if path.is_file()
+        and path.relative_to(folder / "results/corpora/small").parts[1].split(".")[0] != without
+    }
+
+
+def test_one_recording_added_to_ten_shards(
+    restored: Finished, planned: Callable[..., list[str]], snakemake: Snakemake
+) -> None:
+    names = shards(restored)
+    assert len(names) >= 10
+    shard = add_recording(restored)
+    before = state_of(restored.folder, without=shard)
+    assert planned() == jobs(restored, *AFTER_A_SHARD, of=shard)
+    table = f"results/corpora/small/audio/{shard}.csv"
+    run = make(restored, snakemake, table).succeeded()
+    assert run.jobs == jobs(restored, "resample", of=shard)
+    assert planned() == jobs(restored, *AFTER_A_SHARD[1:], of=shard), "as if it were killed here"
+    run = make(restored, snakemake, *(CODES.format(shard=name) for name in names)).succeeded()
+    assert run.jobs == jobs(restored, "encode", of=shard)
+    assert planned() == jobs(restored, *AFTER_A_SHARD[2:])
+    assert state_of(restored.folder, without=shard) == before
+    cuts = CutSet.from_jsonl(restored.folder / CODES.format(shard=shard))
+    paths = read_shard(restored.folder / f"results/corpora/small/shards/{shard}.tsv")
+    assert {cut.id for cut in cuts} == {f"small-{slug(path)}" for path in paths}
+
+
+def test_one_transcript_corrected(
+    restored: Finished, planned: Callable[..., list[str]], snakemake: Snakemake
+) -> None:
+    transcript = next(path for path in (restored.folder / "audio").rglob("*.txt"))
+    transcript.write_text("A correction of what was said.", "utf-8")
+    rules = ("manifests", "tokenize_text", *SELECTED, "summarize")
+    assert planned() == jobs(restored, *rules)
+    before = state_of(restored.folder, without="")
+    text = "results/text/small.vallex"
+    run = make(restored, snakemake, f"{text}/tokenizer.json").succeeded()
+    assert run.jobs == jobs(restored, "manifests", "tokenize_text")
+    assert state_of(restored.folder, without="") == before
+    cuts = [
+        cut
+        for split in ("train", "dev", "test")
+        for cut in CutSet.from_jsonl(restored.folder / f"{text}/cuts_{split}.jsonl.gz")
+    ]
+    assert [cut.supervisions[0].text for cut in cuts].count(transcript.read_text("utf-8")) == 1
+    assert planned() == jobs(restored, *SELECTED, "summarize")
+
+
+def test_a_killed_run_started_again(
+    restored: Finished, planned: Callable[..., list[str]], snakemake: Snakemake
+) -> None:
+    """Killed while the AR is trained: what was done before stays, and the training goes on."""
+    folder, target = restored.folder, "results/other/ar/model.safetensors"
+    stage = {"lr": 5e-4, "steps": 150, "valid_every": 10**6, "checkpoint_every": 5}
+    config = configured(restored, "experiments.other.ar", stage | {"batch_seconds": 10})
+    config["experiments"]["other"]["limits"] = {"min_seconds": 0.1, "max_seconds": 19}
+    known = set(folder.glob("work/other-ar-*/state-*.pt"))
+
+    def saved() -> set[Path]:
+        return set(folder.glob("work/other-ar-*/state-*.pt")) - known
+
+    def killed_when() -> bool:
+        return bool(saved())
+
+    run = make(restored, snakemake, target, config=config, kill_when=killed_when)
+    assert run.returncode < 0, run.output
+    assert run.jobs == ["select_cuts other", "train_ar other"]
+    assert list((folder / ".snakemake/locks").glob("*.lock")), "a killed run leaves its locks"
+    (state,) = saved()
+    assert not (folder / target).exists()
+    assert planned() == jobs(restored, *TRAINED, "summarize", experiments=("other",))
+    run = make(restored, snakemake, target).succeeded()
+    assert run.jobs == ["train_ar other"]
+    step = int(state.stem.partition("-")[2])
+    log = (folder / "logs/train_ar/other.log").read_text("utf-8")
+    assert f"going on from step {step}, " in log
+    training = read_json(folder / "results/other/ar/training.json")
+    assert training["steps"] == stage["steps"]
+    assert np.isfinite(training["best_loss"])
