@@ -10,7 +10,12 @@ rule evaluate:
     output:
         evaluation="results/{experiment}/evaluation.json",
         markdown="results/{experiment}/table.md",
-        csv="results/{experiment}/table.csv",
+        csv=report(
+            "results/{experiment}/table.csv",
+            caption="../report/evaluation.rst",
+            category="Loss and Top10Accuracy",
+            labels={"experiment": "{experiment}", "what": "table"},
+        ),
     log:
         "logs/evaluate/{experiment}.log",
     benchmark:
@@ -71,7 +76,12 @@ rule score:
         model="results/{experiment}/model.json",
         codec="results/codec/codec.json",
     output:
-        csv="results/{experiment}/scores.csv",
+        csv=report(
+            "results/{experiment}/scores.csv",
+            caption="../report/scores.rst",
+            category="Scores",
+            labels={"experiment": "{experiment}"},
+        ),
         clips="results/{experiment}/scores_per_sentence.csv",
         markdown="results/{experiment}/scores.md",
     log:
@@ -105,8 +115,17 @@ rule summarize:
         page="results/index.html",
         media=directory("results/media"),
         markdown="results/summary.md",
-        csv="results/summary.csv",
-        curves=expand("results/{experiment}/curves.svg", experiment=CONFIG.experiments),
+        csv=report(
+            "results/summary.csv",
+            caption="../report/summary.rst",
+            category="All experiments",
+            labels={"what": "table"},
+        ),
+        curves=report(
+            expand("results/{experiment}/curves.svg", experiment=CONFIG.experiments),
+            caption="../report/curves.rst",
+            category="Loss and Top10Accuracy",
+        ),
     log:
         "logs/summarize.log",
     benchmark:
