@@ -94,9 +94,18 @@ def text_of(name):
     if experiment.new_languages:
         text += "+" + "+".join(experiment.new_languages)
     # a tokenizer with a table of its own goes on from the table of the model it starts from
-    if experiment.tokenizer == "espeak" and experiment.init in CONFIG.experiments:
+    init = CONFIG.experiments.get(experiment.init)
+    if init and init.tokenizer == experiment.tokenizer and has_own_table(experiment.init):
         text += f"@{experiment.init}"
     return text
+
+
+def has_own_table(name):
+    """Whether the symbol table of an experiment is another than the published model's."""
+    experiment = CONFIG.experiments[name]
+    if experiment.tokenizer == "espeak" or experiment.new_languages:
+        return True
+    return experiment.init in CONFIG.experiments and has_own_table(experiment.init)
 
 
 TEXTS = {text_of(name): experiment for name, experiment in CONFIG.experiments.items()}

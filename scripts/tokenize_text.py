@@ -22,11 +22,11 @@ def cuts_of(split):
 
 
 said = [(cut.supervisions[0].text, cut.supervisions[0].language) for cut in cuts_of("train")]
+base = [load_tokenizer(path) for path in snakemake.input.base]
 if snakemake.params.tokenizer == "espeak":
-    base = [load_tokenizer(path) for path in snakemake.input.base]
     tokenizer = EspeakTokenizer.build(said, *base)
 else:
-    tokenizer = VallexTokenizer(mend=config.mend)
+    tokenizer = base[0] if base else VallexTokenizer(mend=config.mend)
     if new := snakemake.params.new_languages:
         tokenizer = tokenizer.grow([pair for pair in said if pair[1] in new])
 # Each corpus keeps its own test texts out of its train; here, those of the others as well.
