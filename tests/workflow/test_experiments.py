@@ -1,0 +1,338 @@
+"""The record's experiments in miniature, in one run of the workflow; and what a change reruns."""
+
+import csv
+import json
+import pathlib
+import random
+import shutil
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from lhotse import CutSet
+from safetensors.torch import load_file
+
+from revoice.checkpoints import read_checkpoint
+from revoice.config import Config, load_config
+from revoice.files import read_json, sha256
+from revoice.manifests import SPLITS, text_key
+from revoice.model import AR, NAR, ModelConfig, tied_tensors
+from revoice.text import load_tokenizer
+from tests.workflow import small
+from tests.workflow.conftest import ROOT, Run, Snakemake
+
+FEW: dict[str, Any] = {
+    "steps": 2,
+    "batch_seconds": 10,
+    "log_every": 1,
+    "valid_every": 2,
+    "checkpoint_every": 2,
+}
+PHASES = ["AR Train", "AR Valid", "AR Test", "NAR Train", "NAR Valid", "NAR Test"]
+SPANISH = "cero uno dos tres cuatro cinco seis siete ocho nueve".split()
+# For so little to do, a second process costs more than it gains.
+THREADED = "resample encode fit_codec evaluate synthesize score train_ar train_nar".split()
+ONE_THREAD = ["--set-threads", *(f"{rule}=1" for rule in THREADED)]
+
+
+def miniature() -> dict[str, Any]:
+    """`config/record.yaml` on other recordings, each training of two steps, scored by nothing."""
+    config = yaml.safe_load((ROOT / "config/record.yaml").read_text("utf-8"))
+    config["corpora"]["asterisk"] = {"kind": "folder", "path": "audio"}
+    config["codec"] = {"name": "world"}
+    for experiment in config["experiments"].values():
+        for part in {"ar", "nar"} & experiment.keys():
+            experiment[part].pop("epochs", None)
+            experiment[part] |= FEW
+        if "extends" not in experiment:
+            experiment["limits"] = {"min_seconds": 0.1}
+    config["evaluation"] = {"max_train_cuts": 10}
+    config["synthesis"] |= {"sentences": 1, "prompt_seconds": 0.3}
+    config["score"] = {"recognizer": None, "similarity": None, "dnsmos": None}
+    return config
+
+
+def write_libritts(shared: Path, digits: Path, folder: Path, parts: list[str]) -> None:
+    """LibriTTS in its own layout as a download leaves it, with spoken digits in both parts."""
+    shutil.copytree(shared / "speech/LibriTTS", folder)
+    train, test = parts
+    for path in sorted(digits.glob("*/?_*.wav")):
+        there = folder / (test if path.name[0] in "01" else train) / path.parent.name / "1"
+        there.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, there / path.name)
+        shutil.copyfile(path.with_suffix(".txt"), there / f"{path.stem}.normalized.txt")
+    for part in parts:
+        (folder / part / ".completed").touch()
+
+
+def write_original(path: Path) -> None:
+    """A small VALL-E X with random weights, as its trainer would save it."""
+    config = ModelConfig("vallex", 64, 1, 1, 2048, languages=("en", "zh", "ja"), pad=3)
+    torch.manual_seed(4)
+    content = {
+        "model": AR(config).state_dict() | NAR(config).state_dict(),
+        "optimizer": {"state": {}, "param_groups": [{"lr": 0.05, "clipping_scale": 2.0}]},
+        "params": {"exp_dir": pathlib.PosixPath("exp/valle"), "train": {pathlib.PurePath("a")}},
+        "batch_idx_train": 1,
+    }
+    path.parent.mkdir(parents=True)
+    torch.save(content, path)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A folder in which the record ran to its end."""
+
+    folder: Path
+    values: dict[str, Any]  # config.yaml
+    config: Config
+    run: Run
+
+
+@pytest.fixture(scope="module")
+def record(shared: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Record:
+    """All experiments in one call. The checkpoint was put there, LibriTTS arrives on the way."""
+    folder = tmp_path_factory.mktemp("record")
+    values = miniature()
+    config = load_config(values)
+    libritts = config.corpora["libritts"]
+    small.write_corpus(shared, folder / "audio")
+    arriving = folder / f"{libritts.path}.part" / "LibriTTS"
+    write_libritts(shared, folder / "audio", arriving, libritts.parts)
+    write_original(folder / "data/pretrained/vallex.pt")
+    targets = ["all", "results/run2/model.pt"]
+    run = snakemake(folder, *targets, *ONE_THREAD, config=values, timeout=3000).succeeded()
+    return Record(folder, values, config, run)
+
+
+@pytest.fixture
+def copy(record: Record, tmp_path: Path) -> Path:
+    """A copy of the folder, to change."""
+    return shutil.copytree(record.folder, tmp_path / "copy", symlinks=True)
+
+
+def test_stages_in_common_run_once(record: Record) -> None:
+    jobs = ["fetch_codec", "fit_codec", "fetch_pretrained vallex", "import_checkpoint vallex"]
+    jobs += ["fetch_recipe libritts", "export_checkpoint run2", "summarize"]
+    for corpus in record.config.corpora:
+        jobs += [f"manifests {corpus}", f"tokenize_text {corpus}.vallex"]
+        for shard in (record.folder / "results/corpora" / corpus / "shards").glob("*.tsv"):
+            jobs += [f"{rule} {corpus}/{shard.stem}" for rule in ("resample", "encode")]
+    rules = "select_cuts train_ar train_nar assemble evaluate synthesize score".split()
+    jobs += [f"{rule} {name}" for rule in rules for name in record.config.experiments]
+    assert record.run.jobs == sorted(jobs)
+
+
+def test_every_run_has_the_records_table(record: Record) -> None:
+    assert list(record.config.experiments) == [f"run{number}" for number in range(2, 8)]
+    for name in record.config.experiments:
+        table = pd.read_csv(record.folder / f"results/{name}/table.csv")
+        phases = table[table["quantizer"].isna()]
+        assert phases["Phase"].tolist() == PHASES
+        assert table["loss"].gt(0).all()
+        assert table["Top10Accuracy"].between(0, 1).all()
+        assert sorted(table["quantizer"].dropna()) == sorted([*range(1, 8)] * 3)
+        shown = (record.folder / f"results/{name}/table.md").read_text("utf-8").splitlines()
+        assert [cell.strip() for cell in shown[0].strip("|").split("|")] == [
+            "Phase",
+            "loss",
+            "Top10Accuracy",
+        ]
+        assert [line.split("|")[1].strip() for line in shown[2 : 2 + len(PHASES)]] == PHASES
+        assert (record.folder / f"results/{name}/curves.svg").stat().st_size
+
+
+def test_the_summary_says_what_differs(record: Record) -> None:
+    summary = pd.read_csv(record.folder / "results/summary.csv", index_col="experiment")
+    assert list(summary.index) == list(record.config.experiments)
+    for name, experiment in record.config.experiments.items():
+        assert experiment.ar
+        row = summary.loc[name]
+        assert float(row["ar.lr"]) == experiment.ar.lr
+        assert row["ar.optimizer"] == experiment.ar.optimizer
+        assert row["ar.schedule"] == experiment.ar.schedule
+        assert row["corpora"] == ", ".join(experiment.corpora)
+        trainable = experiment.ar.trainable
+        assert row["ar.trainable"] == (trainable if trainable == "all" else ", ".join(trainable))
+        assert row["nar"] == ("trained" if experiment.nar else "not trained")
+        if experiment.nar:
+            assert float(row["nar.lr"]) == experiment.nar.lr
+        dev = read_json(record.folder / f"results/{name}/evaluation.json")["ar"]["dev"]
+        assert row["AR Valid loss"] == pytest.approx(dev["loss"])
+        assert row["AR peak memory MB"] > 0
+    assert not {"tokenizer", "init", "ar.steps", "ar.seed"} & set(summary.columns)
+    shown = (record.folder / "results/summary.md").read_text("utf-8")
+    assert all(f"| {name}" in shown for name in record.config.experiments)
+
+
+@pytest.mark.parametrize("number", range(2, 8))
+def test_what_is_not_trained_is_as_published(record: Record, number: int) -> None:
+    published = load_file(record.folder / "results/pretrained/vallex/model.safetensors")
+    result = load_file(record.folder / f"results/run{number}/model.safetensors")
+    changed = {name for name in published if not torch.equal(published[name], result[name])}
+    assert result.keys() == published.keys()
+
+    experiment = record.config.experiments[f"run{number}"]
+    for part in ("ar", "nar"):
+        stage = getattr(experiment, part)
+        own = {name for name in published if name.startswith(f"{part}_")}
+        globs = ["*"] if stage and stage.trainable == "all" else stage.trainable if stage else []
+        trained = {name for name in own if any(fnmatchcase(name, glob) for glob in globs)}
+        for pair in tied_tensors(8):  # both names are one tensor
+            trained |= set(pair) if trained & set(pair) else set()
+        assert changed & own <= trained
+        if part == "ar":
+            # positions are added to text and audio with a factor that is trained
+            assert changed & own == trained
+        elif stage:  # the two steps trained two of the seven quantizers at most
+            assert changed & own
+    assert changed
+
+
+def test_the_checkpoint_by_hand_is_recorded_and_comes_back(record: Record) -> None:
+    original = record.folder / "data/pretrained/vallex.pt"
+    got = read_json(record.folder / "data/pretrained/vallex.json")
+    assert (got["sha256"], got["verified"]) == (sha256(original), False)
+    before = read_checkpoint(original)
+    after = read_checkpoint(record.folder / "results/run2/model.pt")
+    assert after.keys() == before.keys()
+    trained = {name for name in before if name.startswith("ar_predict_layer.")}
+    assert trained
+    assert {name for name in before if not torch.equal(before[name], after[name])} == trained
+
+
+def test_parts_of_libritts_are_the_splits(record: Record) -> None:
+    corpus = record.config.corpora["libritts"]
+    folder = record.folder / "results/run6/cuts"
+    cuts = {split: list(CutSet.from_file(folder / f"{split}.jsonl.gz")) for split in SPLITS}
+    for split, parts in {"train": ["train"], "dev": ["train"], "test": ["test"]}.items():
+        allowed = tuple(part for part, given in corpus.splits.items() if given in parts)
+        assert cuts[split]
+        assert all(cut.recording_id.startswith(allowed) for cut in cuts[split])
+    texts = {split: {text_key(cut.supervisions[0].text) for cut in cuts[split]} for split in SPLITS}
+    assert not texts["train"] & texts["test"]
+    assert not texts["train"] & texts["dev"]
+    assert not (record.folder / f"{corpus.path}.part").exists()
+
+
+def changed_run(record: Record, name: str, part: str, **values: Any) -> dict[str, Any]:
+    """The record's configuration with other values in one stage."""
+    config: dict[str, Any] = json.loads(json.dumps(record.values))
+    config["experiments"][name].setdefault(part, {}).update(values)
+    return config
+
+
+def test_the_nars_learning_rate_retrains_the_nar_alone(
+    record: Record, copy: Path, snakemake: Snakemake
+) -> None:
+    def after(rule: str) -> list[str]:
+        rules = [rule, "assemble", "evaluate", "synthesize", "score"]
+        return sorted([*(f"{rule} run3" for rule in rules), "summarize"])
+
+    # run3 has an AR of its own; nothing extends run3
+    config = changed_run(record, "run3", "ar", lr=3e-6)
+    assert snakemake(copy, "-n", *ONE_THREAD, config=config).succeeded().jobs == after("train_ar")
+
+    ar = sha256(copy / "results/run3/ar/model.safetensors")
+    nar = sha256(copy / "results/run3/nar/model.safetensors")
+    config = changed_run(record, "run3", "nar", lr=3e-6)
+    run = snakemake(copy, *ONE_THREAD, config=config, timeout=1200).succeeded()
+    assert run.jobs == after("train_nar")
+    assert sha256(copy / "results/run3/ar/model.safetensors") == ar
+    assert sha256(copy / "results/run3/nar/model.safetensors") != nar
+    assert snakemake(copy, "-n", *ONE_THREAD).succeeded().jobs == []
+
+
+def test_the_record_at_full_size(tmp_path: Path, snakemake: Snakemake) -> None:
+    """The configuration as it stands, in an empty folder: nothing is fetched yet."""
+    shutil.copyfile(ROOT / "config/record.yaml", tmp_path / "config.yaml")
+    run = snakemake(tmp_path, "-n").succeeded()
+    expected = "fetch_codec fit_codec fetch_corpus fetch_recipe fetch_pretrained import_checkpoint"
+    expected += " resample manifests encode tokenize_text select_cuts train_ar train_nar assemble"
+    expected += " evaluate synthesize score summarize"
+    assert run.rules == sorted(expected.split())
+    experiments = load_config(yaml.safe_load((tmp_path / "config.yaml").read_text())).experiments
+    for rule in ("select_cuts", "train_ar", "train_nar", "assemble", "evaluate", "score"):
+        jobs = [job for job in run.jobs if job.startswith(f"{rule} ")]
+        assert jobs == sorted(f"{rule} {name}" for name in experiments)
+    assert not (tmp_path / "results/run2").exists()
+
+
+def growing(record: Record) -> dict[str, Any]:
+    """Further experiments beside the record: a model that starts from another, a new language."""
+    config: dict[str, Any] = json.loads(json.dumps(record.values))
+    config["corpora"]["spanish"] = {"kind": "table", "path": "spanish.csv"}
+    stage = {"lr": 1e-3, **FEW}
+    common = {"limits": {"min_seconds": 0.1}, "ar": stage}
+    config["experiments"] |= {
+        "first": common
+        | {"corpora": ["asterisk"], "nar": stage, "model": {"width": 32, "layers": 1, "heads": 2}},
+        "second": common | {"corpora": ["spanish"], "init": "first"},
+        "grown": common
+        | {
+            "corpora": ["spanish"],
+            "tokenizer": "vallex",
+            "init": "vallex",
+            "new_languages": {"es": "en"},
+        },
+        "further": common | {"corpora": ["spanish"], "tokenizer": "vallex", "init": "grown"},
+    }
+    return config
+
+
+def test_models_grow_from_others(record: Record, copy: Path, snakemake: Snakemake) -> None:
+    """A symbol table goes on where that of `init` ends; a new language gets a row of its own."""
+    speaker = random.Random(4).choice(sorted(p.parent.name for p in copy.glob("audio/*/0_*.wav")))
+    with open(copy / "spanish.csv", "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "text", "speaker", "language"])
+        for path in sorted(copy.glob(f"audio/{speaker}/?_*.wav")):
+            text = SPANISH[int(path.name[0])]
+            rows.writerow([path.relative_to(copy).as_posix(), text, speaker, "es"])
+    config = growing(record)
+    targets = [f"results/{name}/model.safetensors" for name in ("second", "grown", "further/ar")]
+    run = snakemake(copy, *targets, *ONE_THREAD, config=config, timeout=1800).succeeded()
+
+    # What the record has made stands; `second` starts from the parts of `first`
+    jobs = ["manifests spanish", "assemble grown", "assemble second"]
+    for shard in (copy / "results/corpora/spanish/shards").glob("*.tsv"):
+        jobs += [f"{rule} spanish/{shard.stem}" for rule in ("resample", "encode")]
+    texts = ["asterisk.espeak", "spanish.espeak@first", "spanish.vallex+es"]
+    texts += ["spanish.vallex@grown"]
+    jobs += [f"tokenize_text {text}" for text in texts]
+    for rule in ("select_cuts", "train_ar", "train_nar"):
+        jobs += [f"{rule} {name}" for name in ("first", "second", "grown")]
+    jobs += ["select_cuts further", "train_ar further"]
+    assert run.jobs == sorted(jobs)
+
+    tokenizers = [load_tokenizer(copy / f"results/text/{text}/tokenizer.json") for text in texts]
+    first, second, vallex, further = (tokenizer.symbols for tokenizer in tokenizers)
+    assert second[: len(first)] == first
+    assert len(second) > len(first)
+    embedding = "nar_text_embedding.word_embeddings.weight"
+    before = load_file(copy / "results/first/nar/model.safetensors")
+    after = load_file(copy / "results/second/model.safetensors")
+    assert len(after[embedding]) == len(second)
+    assert torch.equal(after.pop(embedding)[: len(first)], before.pop(embedding))
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+    published = load_file(copy / "results/pretrained/vallex/model.safetensors")
+    after = load_file(copy / "results/grown/model.safetensors")
+    meta = read_json(copy / "results/grown/model.json")
+    assert meta["model"]["languages"] == ["en", "zh", "ja", "es"]
+    assert len(vallex) <= meta["model"]["text_symbols"]
+    assert further == vallex
+    languages = "nar_language_embedding.word_embeddings.weight"
+    assert torch.equal(after[languages][:3], published[languages])
+    assert torch.equal(after[languages][3], published[languages][0])
+    assert not torch.equal(after["ar_predict_layer.weight"], published["ar_predict_layer.weight"])
+
+    # The AR of `second` does not hang on the NAR of `first`
+    config["experiments"]["first"]["nar"] = {**config["experiments"]["first"]["nar"], "lr": 2e-3}
+    run = snakemake(copy, "-n", *targets, *ONE_THREAD, config=config).succeeded()
+    assert run.jobs == ["assemble second", "train_nar first", "train_nar second"]
