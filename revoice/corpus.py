@@ -26,6 +26,7 @@ TEXT_SUFFIXES = (".normalized.txt", ".txt")  # in the order of preference
 TRANSCRIPTS = (".txt", ".trans.tsv", ".book.tsv", "metadata.csv")  # what transcripts are read from
 # To estimate durations from sizes: exact enough to fill shards, and free.
 BYTES_PER_SECOND = {".wav": 48000, ".wave": 48000, ".aiff": 48000, ".flac": 25000, ".g722": 8000}
+SPACE = re.compile(r"\s")
 ASTERISK_ROOT = Path("data/asterisk")
 ASTERISK_SECONDS = 2.7  # of a prompt on average: sizes are not known before the fetch
 
@@ -43,7 +44,7 @@ def slug(path: str) -> str:
 
     A name too long for a file of its own ends in a digest.
     """
-    name = re.sub(r"\s", "_", os.path.splitext(path)[0].replace("/", "-"))
+    name = SPACE.sub("_", os.path.splitext(path)[0].replace("/", "-"))
     if len(name.encode()) > 180:
         name = f"{name[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     return name
