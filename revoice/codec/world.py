@@ -15,9 +15,9 @@ the first six look at one group of parameters each:
     6  everything that is left
     7  everything that is left
 
-Codebook 0 is chosen for a recording as a whole (Viterbi): a change of code costs as much as the
-mean quantisation error. Half of the changes go, its error grows by a twentieth, and the AR has
-steadier codes to predict.
+Codebook 0 is chosen for a recording as a whole (Viterbi): a change of code costs half of the mean
+squared error of quantisation. A quarter of the changes go, its error grows by a fiftieth, and the
+AR has steadier codes to predict.
 """
 
 from collections.abc import Iterable
@@ -187,7 +187,7 @@ class WorldCodec:
             scaled = scaled - codebook[_nearest(scaled, codebook, group)]
             errors.append(float(np.square(scaled * group).sum(axis=1).mean()))
             codebooks.append(codebook)
-        return cls(np.stack(codebooks), mean, floor, change_cost=errors[0])
+        return cls(np.stack(codebooks), mean, floor, change_cost=errors[0] / 2)
 
     def save(self, path: str | Path) -> None:
         """Write a .safetensors file that `WorldCodec.load` reads."""
