@@ -246,7 +246,7 @@ def test_one_recording_added_to_ten_shards(
     assert state_of(restored.folder, without=shard) == before
     cuts = CutSet.from_jsonl(restored.folder / CODES.format(shard=shard))
     paths = read_shard(restored.folder / f"results/corpora/small/shards/{shard}.tsv")
-    assert {cut.id for cut in cuts} == {f"small-{slug(path)}" for path in paths}
+    assert {cut.recording_id for cut in cuts} == {f"small-{slug(path)}" for path in paths}
 
 
 def test_one_transcript_corrected(
@@ -290,7 +290,7 @@ def test_a_killed_run_started_again(
     assert run.returncode < 0, run.output
     assert run.jobs == ["select_cuts other", "train_ar other"]
     assert list((folder / ".snakemake/locks").glob("*.lock")), "a killed run leaves its locks"
-    (state,) = saved()
+    state = max(saved())  # killed in between, there may be two
     assert not (folder / target).exists()
     assert planned() == jobs(restored, *TRAINED, "summarize", experiments=("other",))
     run = make(restored, snakemake, target).succeeded()
