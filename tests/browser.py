@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
+TIMEOUT = 180_000  # milliseconds: a loaded machine opens a page with many players slowly
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -38,7 +39,7 @@ LOAD_PLAYERS = """
   player.addEventListener("error", report);
   player.preload = "auto";
   player.load();
-  setTimeout(report, 20000);
+  setTimeout(report, 120000);
 })))
 """
 
@@ -76,11 +77,14 @@ def opened(page: Path, width: int = 1280, height: int = 900, dark: bool = False)
         reason = "needs the playwright package"
         sync_playwright = pytest.importorskip("playwright.sync_api", reason=reason).sync_playwright
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=FLAGS, timeout=TIMEOUT
+        )
         tab = browser.new_page(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
         )
+        tab.set_default_timeout(TIMEOUT)
         tab.visit = visit = Visit()
         tab.on(
             "console", lambda m: m.type in {"error", "warning"} and visit.complaints.append(m.text)
