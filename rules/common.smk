@@ -213,3 +213,26 @@ def trained_files(name):
         for part in ("ar", "nar")
         if getattr(configured, part)
     ]
+
+
+# What decides about the codec. More speech, or a mended transcript, does not: it is fitted once, and
+# the codes of what is there stay.
+CODEC_SETTINGS = {
+    "codec": section(CONFIG.codec),
+    "loudness": CONFIG.audio.loudness,
+    "code": digest_of("revoice.codec"),
+    "script": sha256(Path(workflow.basedir) / "scripts" / "fit_codec.py"),
+}
+
+
+def fitting_speech():
+    """The speech that the codec is fitted on. Once that is done it is no reason for anything.
+
+    `ancient` alone would not do: of jobs below a job that runs, ancient inputs or not, Snakemake
+    asks for no other reason to run, so that encodings that are due would be left out.
+    """
+    cuts = expand("results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=FIT_CORPORA)
+    made = Path("results/codec/settings.json")
+    if made.exists() and read_json(made) == CODEC_SETTINGS and all(map(os.path.exists, cuts)):
+        return ancient(before_update(cuts))
+    return cuts
