@@ -24,23 +24,30 @@ FLAGS = [
     "--disable-sync",
 ]
 BAD = {"error", "warning"}  # kinds of console messages
-# Loads every player, whether it is in view or not, and reports what became of it.
+# Loads the players one after the other (a browser has only so many open at once), and reports
+# what became of each.
 LOAD_PLAYERS = """
-() => Promise.all([...document.querySelectorAll("audio")].map((player) => new Promise((done) => {
-  const report = () => done({
-    source: player.src,
-    label: player.getAttribute("aria-label"),
-    controls: player.controls,
-    ready: player.readyState,
-    seconds: player.duration,
-    error: player.error && player.error.message,
-  });
-  player.addEventListener("loadedmetadata", report);
-  player.addEventListener("error", report);
-  player.preload = "auto";
-  player.load();
-  setTimeout(report, 120000);
-})))
+async () => {
+  const reports = [];
+  for (const player of document.querySelectorAll("audio")) {
+    await new Promise((done) => {
+      player.addEventListener("canplaythrough", done);
+      player.addEventListener("error", done);
+      setTimeout(done, 60000);
+      player.preload = "auto";
+      player.load();
+    });
+    reports.push({
+      source: player.src,
+      label: player.getAttribute("aria-label"),
+      controls: player.controls,
+      ready: player.readyState,
+      seconds: player.duration,
+      error: player.error && player.error.message,
+    });
+  }
+  return reports;
+}
 """
 
 
@@ -90,7 +97,14 @@ def opened(page: Path, width: int = 1280, height: int = 900, dark: bool = False)
             "console", lambda m: m.type in {"error", "warning"} and visit.complaints.append(m.text)
         )
         tab.on("pageerror", lambda error: visit.complaints.append(str(error)))
-        tab.on("requestfailed", lambda r: visit.complaints.append(f"{r.url}: {r.failure}"))
+        # A player aborts the request that it no longer needs; its errors are asked of it itself.
+        tab.on(
+            "requestfailed",
+            lambda r: (
+                (r.resource_type, r.failure) != ("media", "net::ERR_ABORTED")
+                and visit.complaints.append(f"{r.url}: {r.failure}")
+            ),
+        )
         tab.on("request", lambda request: visit.requested.append(request.url))
         tab.goto(page.resolve().as_uri())
         yield tab
