@@ -142,15 +142,26 @@ PROJECT = "Snakefile rules scripts revoice resources report envs profiles".split
 
 
 @pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this project: an edit of the original while the tests run changes no result."""
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what the workflow needs into a folder."""
+    folder.mkdir(exist_ok=True)
+    parts = [ROOT / name for name in PROJECT if (ROOT / name).exists()]
+    subprocess.run(["cp", "-a", *parts, folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def finished(
     shared: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
     """The whole workflow, run once: two experiments on one corpus of about ten shards."""
     base = tmp_path_factory.mktemp("finished")
-    project, folder = base / "project", base / "folder"
-    project.mkdir()
-    parts = [ROOT / name for name in PROJECT if (ROOT / name).exists()]
-    subprocess.run(["cp", "-a", *parts, project], check=True)
+    project, folder = copy_project(base / "project"), base / "folder"
     small.write_corpus(shared, folder / "audio")
     config = small.config(audio={"shard_minutes": minutes_for_shards(folder / "audio", 10)})
     other = {"ar": small.stage(lr=5e-4), "nar": small.stage(lr=5e-4)}

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,24 @@ ONE_THREAD = ["--set-threads", *(f"train_{part}=1" for part in PARTS)]
 
 def configured(**values: Any) -> dict[str, Any]:
     """The small configuration with one setting for both trainings."""
-    few = {"log_every": 1, "checkpoint_every": 7, "valid_every": 30, "dropout": 0.1, "keep": 2}
-    stage = small.stage(**few, **values)
+    few = {
+        "steps": None,
+        "log_every": 1,
+        "checkpoint_every": 7,
+        "valid_every": 30,
+        "dropout": 0.1,
+        "keep": 2,
+    }
+    stage = small.stage(**(few | values))
     config = small.config()
     config["experiments"]["tiny"] |= dict.fromkeys(PARTS, stage)
     return config
+
+
+@pytest.fixture(scope="module")
+def snakemake(snakemake: Snakemake, project: Path) -> Snakemake:
+    """The workflow of the project's copy."""
+    return partial(snakemake, project=project)
 
 
 @pytest.fixture(scope="module")
