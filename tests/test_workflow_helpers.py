@@ -106,9 +106,10 @@ from pathlib import Path
 from revoice.workflow import free_stale_locks
 
 free_stale_locks(Path(".snakemake"))
-print(sorted(path.name for path in Path(".snakemake/locks").glob("*")), flush=True)
+found = sorted(path.name for path in Path(".snakemake/locks").glob("*"))
 Path(".snakemake/locks").mkdir(exist_ok=True)
 Path(".snakemake/locks/0.input.lock").touch()
+print(found, flush=True)  # once this is read, the process may be killed
 sys.stdin.read()
 """
 
