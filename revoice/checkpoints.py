@@ -237,13 +237,14 @@ def import_checkpoint(
     languages: Sequence[str] | None = None,
     pad: int | None = None,
     vallex_tokenizer: dict | None = None,
+    tokenizer: dict | None = None,
 ) -> ModelConfig:
     """Convert an original's `.pt` to `{stem}.safetensors` and `{stem}.json`, and return its sizes.
 
     The file is a dict with the state dict under "model", or the bare state dict. `heads`,
     `languages` and `pad` as in `recognize`. `vallex_tokenizer` is what a model stores of VALL-E X's
     tokenizer, and is stored if the checkpoint has that model's languages. Of any other, the file
-    does not tell the symbol table, and "tokenizer" is null.
+    does not tell the symbol table: what is stored is `tokenizer`, null where it is not known.
     Raises ValueError where `read_checkpoint` or `recognize` does.
     """
     state = read_checkpoint(pt_path)
@@ -251,7 +252,7 @@ def import_checkpoint(
     published = config.languages[: len(VALLEX_LANGUAGES)] == VALLEX_LANGUAGES
     meta = {
         "model": config,
-        "tokenizer": vallex_tokenizer if published else None,
+        "tokenizer": vallex_tokenizer if published else tokenizer,
         "source": {"file": Path(pt_path).name, "sha256": sha256(pt_path)},
     }
     save_model(stem, state, meta)

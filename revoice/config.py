@@ -130,7 +130,7 @@ class StageConfig(Section):
     clip: float | None = Field(1.0, gt=0)  # gradient norm; ScaledAdam clips by itself
     dropout: float = Field(0.0, ge=0, lt=1)
     log_every: Positive = 10
-    valid_every: Positive = 100
+    valid_every: Positive | None = 100  # steps; None: at the end of each epoch
     checkpoint_every: Positive = 100
     keep: Positive = 1
     seed: int = 1

@@ -10,7 +10,9 @@ import os
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,7 +92,7 @@ def scan(corpus: CorpusConfig) -> tuple[list[AudioFile], list[str]]:
                 f"{str(root / file.path)!r} cannot stand in a list: rename it, "
                 "in UTF-8 and without tabs and line breaks"
             )
-    return sorted(files), sorted(texts)
+    return sorted(files, key=itemgetter(0)), sorted(texts)
 
 
 def _walk(
@@ -108,7 +110,8 @@ def _walk(
             raise ValueError(f"{root / folder} is not a folder")
     while folders:
         folder = folders.pop()
-        with os.scandir(root / folder) as entries:
+        # by its number, which spares the system the way to each file
+        with _opened(root / folder) as number, os.scandir(number) as entries:
             for entry in entries:
                 name = entry.name
                 path = folder + name
@@ -126,6 +129,15 @@ def _walk(
                 ):
                     texts.append(_line(path, entry.stat()))
     return files, texts
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        yield number
+    finally:
+        os.close(number)
 
 
 def _stamped(path: str, where: os.DirEntry[str] | Path) -> AudioFile:
@@ -186,22 +198,23 @@ def read_table(path: str) -> list[dict[str, str]]:
 
 
 def assign_shards(files: Iterable[AudioFile], seconds: float) -> dict[str, list[AudioFile]]:
-    """Files by shard, each shard at most `seconds` long where more than one file is in it.
+    """Files by shard, each shard about `seconds` long: two thirds to four thirds.
 
-    Files are ordered by a hash of their name and halved by its next bit until each part is
-    short enough: a part is about half to wholly full, and which files it has depends on no
-    file outside it. A file added or removed changes its own part alone (which it may split).
+    Files are ordered by a hash of their name and halved by its next bit while a part of several
+    is longer than that. Which files it has depends on no file outside it: one added or removed
+    changes its own part alone (which it may split).
     """
-
+    longest = 1000 * seconds * 4 / 3
     # files of one name, in whatever format or folder, meet in one shard: only one can be taken
-    hashed = sorted((_hash64(slug(file.path)), file) for file in files)
+    hashed = sorted(((_hash64(slug(file.path)), file) for file in files), key=itemgetter(0))
     hashes = [number for number, _ in hashed]
     # whole milliseconds add up to the same whatever stands before
     ends = list(accumulate((round(1000 * file.seconds) for _, file in hashed), initial=0))
 
     def halve(first: int, last: int, bits: str) -> Iterator[tuple[str, list[AudioFile]]]:
-        if last - first < 2 or len(bits) == 64 or ends[last] - ends[first] <= 1000 * seconds:
-            yield f"s{bits}", sorted(file for _, file in hashed[first:last])
+        if last - first < 2 or len(bits) == 64 or ends[last] - ends[first] <= longest:
+            part = (file for _, file in hashed[first:last])
+            yield f"s{bits}", sorted(part, key=itemgetter(0))
             return
         middle = bisect_left(hashes, int(f"{bits}1".ljust(64, "0"), 2), first, last)
         yield from halve(first, middle, bits + "0")

@@ -51,13 +51,14 @@ class Example(NamedTuple):
     codes: np.ndarray
 
 
-def load_example(cut: Cut, separator: Sequence[int] = ()) -> Example:
+def load_example(cut: Cut, separator: Sequence[int] = (), ends: Sequence[int] = ()) -> Example:
     """Read one cut's codes and tokens; the parts of a concatenated cut are joined in order.
 
     Args:
         cut: a MonoCut with `codes` and one supervision with `tokens` and `token_languages`, or a
             MixedCut of such cuts, one after the other.
         separator: token ids between two parts, with the language of the symbol before them.
+        ends: token ids before and after all of it, with the language of the symbol beside them.
     """
     parts = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
     tokens: list[int] = []
@@ -69,6 +70,8 @@ def load_example(cut: Cut, separator: Sequence[int] = ()) -> Example:
             languages += languages[-1:] * len(separator)
         tokens += supervision.tokens
         languages += supervision.token_languages
+    tokens = [*ends[:1], *tokens, *ends[1:]]
+    languages = [*languages[:1] * len(ends[:1]), *languages, *languages[-1:] * len(ends[1:])]
     if lookup_cache_or_open.cache_info().currsize >= OPEN_FILES:
         close_cached_file_handles()
     return Example(tokens, languages, np.concatenate([part.load_codes() for part in parts]))
@@ -106,13 +109,23 @@ def collate(examples: Sequence[Example], pad: int, languages: Sequence[str] = ()
 
 
 class CodesDataset(Dataset):
-    """Cuts in, Batch out: `dataset[cuts]` reads the codes of these cuts alone."""
+    """Cuts in, Batch out: `dataset[cuts]` reads the codes of these cuts alone.
 
-    def __init__(self, pad: int, languages: Sequence[str] = (), separator: Sequence[int] = ()):
-        self.pad, self.languages, self.separator = pad, tuple(languages), tuple(separator)
+    The arguments are those of `collate` and `load_example`.
+    """
+
+    def __init__(
+        self,
+        pad: int,
+        languages: Sequence[str] = (),
+        separator: Sequence[int] = (),
+        ends: Sequence[int] = (),
+    ):
+        self.pad, self.languages = pad, tuple(languages)
+        self.separator, self.ends = tuple(separator), tuple(ends)
 
     def __getitem__(self, cuts: Iterable[Cut]) -> Batch:
-        examples = [load_example(cut, self.separator) for cut in cuts]
+        examples = [load_example(cut, self.separator, self.ends) for cut in cuts]
         return collate(examples, self.pad, self.languages)
 
 

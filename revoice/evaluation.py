@@ -1,7 +1,7 @@
 """Loss and Top10Accuracy of a model part, the same in training, validation and evaluation."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -110,12 +110,14 @@ def evaluate(
     max_train_cuts: int | None = None,
     seed: int = 1,
     device: torch.device | str = "cpu",
+    ends: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Loss and Top10Accuracy of the parts on each split.
 
     Args:
         splits: name to the manifest of its cuts; "train" is sampled, the others are read whole.
         max_train_cuts: how many training cuts, drawn with `seed`; None: all.
+        ends: ids before and after a text, as `tokenizer.ends`.
 
     Returns:
         {"ar": {"train": {"loss", "top10_accuracy", "positions"}, ...}, "nar": {...}}, the NAR's
@@ -124,7 +126,7 @@ def evaluate(
     results: dict[str, Any] = {}
     for part, model in models.items():
         model.to(device)
-        dataset = CodesDataset(model.config.pad, model.config.languages)
+        dataset = CodesDataset(model.config.pad, model.config.languages, ends=ends)
         results[part] = {}
         for split, path in splits.items():
             cuts: Iterable[Cut] = CutSet.from_jsonl_lazy(path)

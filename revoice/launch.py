@@ -120,6 +120,7 @@ def run_rule(snakemake: Any, part: Part) -> None:
         new_languages=params["new_languages"],
         text_symbols=tokenizer.num_symbols,
         separator=list(tokenizer.separator),
+        ends=list(tokenizer.ends),
         meta={"tokenizer": tokenizer.meta},
         threads=snakemake.threads,
         log=str(snakemake.log[0]),

@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lhotse.cut import Cut
 
 from revoice.presets import Prompt
+from revoice.synthesis import Request
+from revoice.text import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,31 @@ def prompt_of(cut: Cut) -> Prompt:
     """A tokenized cut with codes as the model's voice prompt."""
     supervision = cut.supervisions[0]
     return Prompt(supervision.tokens, supervision.token_languages, cut.load_codes())
+
+
+def request_of(sentence: Sentence, tokenizer: Tokenizer) -> Request:
+    """A sentence as the model is asked for it.
+
+    Between the prompt's text and the sentence stands what stands between words.
+    Raises ValueError for a further sentence that the tokenizer cannot convert.
+    """
+    if sentence.cut:
+        said = prompt_of(sentence.cut)
+    else:
+        _, ids, languages = tokenizer(sentence.text, sentence.language)
+        said = Prompt(ids, languages)
+    prompt = prompt_of(sentence.prompt)
+    between, before, after = tokenizer.separator, tokenizer.ends[:1], tokenizer.ends[1:]
+    first, last = said.languages[0], said.languages[-1]
+    return Request(
+        ids=[*between, *said.ids, *after],
+        languages=[*[first] * len(between), *said.languages, *[last] * len(after)],
+        prompt=replace(
+            prompt,
+            ids=[*before, *prompt.ids],
+            languages=[*[prompt.languages[0]] * len(before), *prompt.languages],
+        ),
+    )
 
 
 def choose_sentences(

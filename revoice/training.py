@@ -61,7 +61,7 @@ class Job:
     the stem of the model to start from, `new_languages` and `text_symbols` what it grows by.
     `train_cuts` and `dev_cuts` are manifests, `work` is the folder of resume states, `out` the stem
     of the model, beside which `metrics.csv` and `training.json` appear. `meta` goes into the
-    model's JSON, `separator` between the texts of joined cuts.
+    model's JSON, `separator` between the texts of joined cuts, `ends` around a whole text.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Job:
     new_languages: dict[str, str] = field(default_factory=dict)
     text_symbols: int = 0
     separator: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
     threads: int = 1
     log: str | None = None
@@ -96,7 +97,7 @@ class Job:
             if self.init
             else None,
             "grow": [self.new_languages, self.text_symbols],
-            "separator": self.separator,
+            "text": [self.separator, self.ends],
             "cuts": [digest_cuts(self.train_cuts), digest_cuts(self.dev_cuts)],
             "world_size": world_size,
         }
@@ -152,7 +153,8 @@ def train(job: Job) -> dict[str, Any]:
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         average = {name: p.detach().clone() for name, p in trained.items()} if stage.average else {}
         best: dict[str, Tensor] = {}
-        dataset = CodesDataset(model.config.pad, model.config.languages, job.separator)
+        config = model.config
+        dataset = CodesDataset(config.pad, config.languages, job.separator, job.ends)
         train_cuts = CutSet.from_jsonl_lazy(job.train_cuts)
         dev_cuts = CutSet.from_jsonl_lazy(job.dev_cuts)
         sampler = Sampler(
@@ -241,7 +243,10 @@ def train(job: Job) -> dict[str, Any]:
             early = stage.early_stopping is not None and here.without_gain >= stage.early_stopping
             over = here.step >= stage.steps if stage.steps else here.epoch >= (stage.epochs or 0)
             done, interrupted = over or early, everywhere(stop.is_set(), device)
-            due = done or here.step % stage.valid_every == 0
+            if stage.valid_every:
+                due = done or here.step % stage.valid_every == 0
+            else:
+                due = done or here.batches == 0
             if due and here.validated < here.step and not interrupted:
                 with exchanged(trained, average):
                     mine = ordered_batches(dev_cuts, stage.batch_seconds, rank, world_size)
@@ -341,7 +346,7 @@ def train(job: Job) -> dict[str, Any]:
                     )
                 if bar.disable:
                     passed = seconds_before + time.monotonic() - started
-                    left = passed / here.step * (total_steps - here.step)
+                    left = passed / here.step * max(0, total_steps - here.step)
                     log.info(
                         "step %d/%d, epoch %d: "
                         "loss %.4f, top10 %.4f, lr %.2e, %d frames/s, %s left",

@@ -1,3 +1,4 @@
+import gc
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ except ValueError as error:
 
 if workflow.is_main_process:
     free_stale_locks(Path(".snakemake"))
+    # Files and jobs are many, and stay: looking for garbage among them is a fifth of the planning.
+    gc.set_threshold(100_000, 50, 1000)
 else:
     # SLURM announces a time limit to all processes of a job (`--signal=USR1@180`). It is meant for
     # trainings: Snakemake and its shells, which inherit this, do not die of it.
@@ -93,22 +96,41 @@ def text_of(name):
     text = f"{'+'.join(experiment.corpora)}.{experiment.tokenizer}"
     if experiment.new_languages:
         text += "+" + "+".join(experiment.new_languages)
-    # a tokenizer with a table of its own goes on from the table of the model it starts from
-    init = CONFIG.experiments.get(experiment.init)
-    if init and init.tokenizer == experiment.tokenizer and has_own_table(experiment.init):
-        text += f"@{experiment.init}"
+    if symbol_table(name):
+        init = experiment.init
+        text += f"@{init if init in CONFIG.experiments else checkpoint_name(init)}"
     return text
+
+
+def symbol_table(name):
+    """The table that an experiment's tokenizer goes on from, where the initial model has its own."""
+    experiment = CONFIG.experiments[name]
+    init = CONFIG.experiments.get(experiment.init)
+    if init:
+        own = init.tokenizer == experiment.tokenizer and has_own_table(experiment.init)
+        return tokenizer_of(experiment.init) if own else None
+    given = experiment.init not in {"scratch", "vallex"}
+    if given and (experiment.tokenizer == "espeak" or experiment.init.endswith(".safetensors")):
+        return table_beside(experiment.init)
+    return None
+
+
+def table_beside(init):
+    """The symbol table that lies with a model's file: revoice's own, or Lifeiteng's."""
+    here = Path(init).parent
+    own = init.endswith(".safetensors")
+    names = ["tokenizer.json"] if own else [f"{Path(init).stem}.k2symbols", K2SYMBOLS]
+    return next((str(here / table) for table in names if (here / table).exists()), None)
 
 
 def has_own_table(name):
     """Whether the symbol table of an experiment is another than the published model's."""
     experiment = CONFIG.experiments[name]
-    if experiment.tokenizer == "espeak" or experiment.new_languages:
-        return True
-    return experiment.init in CONFIG.experiments and has_own_table(experiment.init)
+    own = experiment.tokenizer == "espeak" or experiment.new_languages
+    return own or symbol_table(name) is not None
 
 
-TEXTS = {text_of(name): experiment for name, experiment in CONFIG.experiments.items()}
+K2SYMBOLS = "unique_text_tokens.k2symbols"  # as Lifeiteng's preparation names it
 
 
 def tokenizer_of(name):
@@ -126,15 +148,48 @@ def initial_model(init, part):
 
 
 def checkpoint_name(init):
-    """What a checkpoint of the original's form is called here: `vallex`, or its file's name."""
-    return init if init == "vallex" else Path(init).stem
+    """What a model that is given as a file is called here: `vallex`, its file's or folder's name."""
+    path = Path(init)
+    return path.parent.name if path.name == "model.safetensors" else path.stem
 
 
+def given_models():
+    """The models that are given as files, by what they are called here: one name, one file."""
+    given = {}
+    for name, experiment in CONFIG.experiments.items():
+        init = experiment.init
+        if init == "scratch" or init in CONFIG.experiments:
+            continue
+        label = checkpoint_name(init)
+        if given.setdefault(label, init) != init or label in CONFIG.experiments:
+            raise WorkflowError(
+                f"experiments.{name}.init: another model is called {label} here: rename {init}"
+            )
+        if init != "vallex" and label == "vallex":
+            raise WorkflowError(
+                f"experiments.{name}.init: vallex is the published model: rename {init}"
+            )
+        if init != "vallex" and experiment.tokenizer == "espeak" and not table_beside(init):
+            table = "tokenizer.json" if init.endswith(".safetensors") else K2SYMBOLS
+            raise WorkflowError(
+                f"experiments.{name}: `init: {init}` with `tokenizer: espeak` needs the symbol table"
+                f" that the model was trained with: put it at {Path(init).parent / table}"
+            )
+    return given
+
+
+GIVEN = given_models()
 CHECKPOINTS = {
-    checkpoint_name(init): "data/pretrained/vallex.pt" if init == "vallex" else init
-    for init in (experiment.init for experiment in CONFIG.experiments.values())
-    if init != "scratch" and init not in CONFIG.experiments and not init.endswith(".safetensors")
+    label: "data/pretrained/vallex.pt" if label == "vallex" else init
+    for label, init in GIVEN.items()
+    if not init.endswith(".safetensors")
 }
+TEXTS = {text_of(name): name for name in CONFIG.experiments}
+
+
+def of_text(w):
+    """The first of the experiments that read a tokenized text."""
+    return CONFIG.experiments[TEXTS[w.text]]
 
 
 def checkpoint_of(w):

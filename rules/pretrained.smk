@@ -25,7 +25,8 @@ rule fetch_pretrained:
 
 rule import_checkpoint:
     input:
-        checkpoint_of,
+        checkpoint=checkpoint_of,
+        symbols=lambda w: table_beside(CHECKPOINTS[w.name]) or [],
     output:
         weights="results/pretrained/{name}/model.safetensors",
         meta="results/pretrained/{name}/model.json",
@@ -40,7 +41,7 @@ rule import_checkpoint:
         runtime=30,
     params:
         path=lambda w: CHECKPOINTS[w.name],
-        code=digest_of("revoice.checkpoints"),
+        code=digest_of("revoice.checkpoints", "revoice.text.espeak", "revoice.text.vallex"),
     message:
         "{wildcards.name}: importing an original checkpoint"
     script:

@@ -1,15 +1,15 @@
 rule tokenize_text:
     input:
         train=lambda w: expand(
-            "results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=TEXTS[w.text].corpora
+            "results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=of_text(w).corpora
         ),
         dev=lambda w: expand(
-            "results/corpora/{corpus}/cuts_dev.jsonl.gz", corpus=TEXTS[w.text].corpora
+            "results/corpora/{corpus}/cuts_dev.jsonl.gz", corpus=of_text(w).corpora
         ),
         test=lambda w: expand(
-            "results/corpora/{corpus}/cuts_test.jsonl.gz", corpus=TEXTS[w.text].corpora
+            "results/corpora/{corpus}/cuts_test.jsonl.gz", corpus=of_text(w).corpora
         ),
-        base=lambda w: tokenizer_of(TEXTS[w.text].init) if "@" in w.text else [],
+        base=lambda w: symbol_table(TEXTS[w.text]) or [],
     output:
         tokenizer="results/text/{text}/tokenizer.json",
         train="results/text/{text}/cuts_train.jsonl.gz",
@@ -26,8 +26,8 @@ rule tokenize_text:
         mem_mb=4000,
         runtime=lambda w, attempt: 120 * attempt,
     params:
-        tokenizer=lambda w: TEXTS[w.text].tokenizer,
-        new_languages=lambda w: TEXTS[w.text].new_languages,
+        tokenizer=lambda w: of_text(w).tokenizer,
+        new_languages=lambda w: of_text(w).new_languages,
         text=section(CONFIG.text),
         code=digest_of("revoice.text"),
     message:

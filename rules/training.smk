@@ -90,9 +90,11 @@ rule assemble:
     input:
         ar="results/{experiment}/ar/model.safetensors",
         nar="results/{experiment}/nar/model.safetensors",
+        tokenizer=lambda w: tokenizer_of(w.experiment),
     output:
         weights="results/{experiment}/model.safetensors",
         meta="results/{experiment}/model.json",
+        tokenizer="results/{experiment}/tokenizer.json",
     log:
         "logs/assemble/{experiment}.log",
     benchmark:

@@ -1,8 +1,9 @@
-"""The AR and the NAR of an experiment as one model."""
+"""The AR and the NAR of an experiment as one model, with the tokenizer that it was trained with."""
 
 from pathlib import Path
 
 from revoice.checkpoints import assemble
+from revoice.text import load_tokenizer
 from revoice.workflow import script_logging
 
 script_logging(snakemake)
@@ -12,3 +13,4 @@ assemble(
     Path(snakemake.output.weights).with_suffix(""),
     {"source": snakemake.wildcards.experiment},
 )
+load_tokenizer(snakemake.input.tokenizer).save(snakemake.output.tokenizer)

@@ -9,12 +9,15 @@ from revoice.devices import best_device
 from revoice.evaluation import evaluate
 from revoice.files import read_json, write_json
 from revoice.tables import provenance, write_tables
+from revoice.text import check_tokenizer, load_tokenizer
 from revoice.workflow import script_logging
 
 script_logging(snakemake)
 settings = snakemake.params.evaluation
 ar, nar, meta = load_model(Path(snakemake.input.model).with_suffix(""))
 splits = {split: snakemake.input[split] for split in ("train", "dev", "test")}
+tokenizer = load_tokenizer(snakemake.input.tokenizer)
+check_tokenizer(tokenizer, meta)
 results = evaluate(
     {"ar": ar, "nar": nar},
     splits,
@@ -22,6 +25,7 @@ results = evaluate(
     settings["max_train_cuts"],
     settings["seed"],
     best_device(),
+    tokenizer.ends,
 )
 counts = [f"{len(list(CutSet.from_jsonl_lazy(path)))} {name}" for name, path in splits.items()]
 results["made_by"] = provenance(

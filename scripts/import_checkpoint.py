@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from revoice.checkpoints import import_checkpoint
-from revoice.text import VallexTokenizer
+from revoice.text import VallexTokenizer, load_tokenizer
 from revoice.workflow import script_logging
 
 script_logging(snakemake)
@@ -12,5 +12,6 @@ config = import_checkpoint(
     snakemake.params.path,
     Path(snakemake.output.weights).with_suffix(""),
     vallex_tokenizer=VallexTokenizer().meta,
+    tokenizer=load_tokenizer(snakemake.input.symbols).meta if snakemake.input.symbols else None,
 )
 logging.info("%s is %s", snakemake.params.path, config)

@@ -12,8 +12,8 @@ from revoice.codec import load_codec
 from revoice.config import SynthesisConfig
 from revoice.devices import best_device
 from revoice.files import atomic
-from revoice.sentences import choose_sentences, prompt_of
-from revoice.synthesis import Request, Sampling, synthesize
+from revoice.sentences import choose_sentences, request_of
+from revoice.synthesis import Sampling, synthesize
 from revoice.text import check_tokenizer, load_tokenizer
 from revoice.workflow import script_logging
 
@@ -32,17 +32,7 @@ sentences = choose_sentences(
     config.prompt_seconds,
     config.seed,
 )
-requests = []
-for sentence in sentences:
-    if sentence.cut:
-        said = prompt_of(sentence.cut)
-        ids, languages = said.ids, said.languages
-    else:
-        _, ids, languages = tokenizer(sentence.text, sentence.language)
-    # between the prompt's text and the sentence stands what stands between words
-    ids = [*tokenizer.separator, *ids]
-    languages = [*languages[:1] * len(tokenizer.separator), *languages]
-    requests.append(Request(ids, languages, prompt_of(sentence.prompt)))
+requests = [request_of(sentence, tokenizer) for sentence in sentences]
 sampling = Sampling(config.top_k, config.top_p, config.temperature, config.best_of)
 spoken = synthesize(
     ar.to(device).eval(), nar.to(device).eval(), requests, sampling, config.seed, config.batch

@@ -43,16 +43,16 @@ def paths(shards: dict[str, list[AudioFile]]) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_shards_hold_every_file_once_and_are_no_longer_than_asked(seed: int) -> None:
+def test_shards_hold_every_file_once_and_are_about_as_long_as_asked(seed: int) -> None:
     files = random_files(200, seed)
     shards = assign_shards(files, SECONDS)
     assert sorted(file for part in shards.values() for file in part) == sorted(files)
     for shard, part in shards.items():
         assert set(shard) <= set("s01")
         assert part == sorted(part)
-        assert len(part) == 1 or sum(file.seconds for file in part) <= SECONDS
+        assert len(part) == 1 or sum(file.seconds for file in part) <= SECONDS * 4 / 3
     filled = sum(file.seconds for file in files) / (SECONDS * len(shards))
-    assert filled > 0.35, "shards are about half full or more"
+    assert filled > 0.5, "so few files do not halve evenly, but nearly"
 
 
 @pytest.mark.parametrize("seed", range(3))

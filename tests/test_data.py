@@ -124,6 +124,9 @@ def test_concatenation_joins_cuts_of_one_speaker(cuts: CutSet) -> None:
     assert example.tokens[: len(tokens) + 1] == [*tokens, 23]
     assert example.tokens.count(23) >= len(parts) - 1
     assert len(example.tokens) == len(example.languages)
+    wrapped = load_example(several, separator=[23], ends=[1, 2])
+    assert wrapped.tokens == [1, *example.tokens, 2]
+    assert wrapped.languages == [example.languages[0], *example.languages, example.languages[-1]]
 
 
 def test_open_files_stay_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

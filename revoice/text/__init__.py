@@ -10,7 +10,7 @@ from typing import Any
 
 from revoice.files import read_json
 from revoice.text.espeak import EspeakTokenizer
-from revoice.text.tokens import Tokens, symbols_digest
+from revoice.text.tokens import Tokens
 from revoice.text.vallex import VallexTokenizer
 
 __all__ = ["EspeakTokenizer", "Tokenizer", "Tokens", "VallexTokenizer"]
@@ -20,10 +20,12 @@ Tokenizer = VallexTokenizer | EspeakTokenizer
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
-    """The tokenizer that `tokenizer.save(path)` wrote.
+    """The tokenizer that `tokenizer.save(path)` wrote, or that a `.k2symbols` file is the table of.
 
     Raises ValueError, naming the file, where it is not a tokenizer's.
     """
+    if Path(path).suffix == ".k2symbols":
+        return EspeakTokenizer.from_k2symbols(path)
     stored = read_json(path)
     name = stored.get("name") if isinstance(stored, dict) else None
     if name not in ("vallex", "espeak"):
@@ -33,7 +35,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
         if name == "vallex":
             tokenizer = VallexTokenizer(stored["mend"], stored["symbols"], stored["languages"])
         else:
-            tokenizer = EspeakTokenizer(stored["symbols"])
+            tokenizer = EspeakTokenizer(stored["symbols"], stored["wrapped"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is not a whole {name} tokenizer ({type(error).__name__}: {error}). "
@@ -62,12 +64,11 @@ def check_tokenizer(tokenizer: Tokenizer, meta: Mapping[str, Any], grown: bool =
             "asked for: the same id would mean another sound. "
             f"Set `tokenizer: {stored['name']}` for this experiment, or train from scratch."
         )
-    counts = range(len(tokenizer.symbols) + 1) if grown else ()
-    earlier = {symbols_digest(tokenizer.name, tokenizer.symbols[:count]) for count in counts}
-    if stored["sha256"] not in {tokenizer.digest, *earlier}:
+    counts = range(tokenizer.num_symbols + 1) if grown else [tokenizer.num_symbols]
+    if stored["sha256"] not in map(tokenizer.digest, counts):
         raise ValueError(
             f"The model was trained with another symbol table of the tokenizer {tokenizer.name} "
-            f"(SHA-256 {stored['sha256'][:12]}…) than this one ({tokenizer.digest[:12]}…, "
+            f"(SHA-256 {stored['sha256'][:12]}…) than this one ({tokenizer.digest()[:12]}…, "
             f"{tokenizer.num_symbols} symbols): the same id would mean another sound. "
             "Use the tokenizer.json that lies with the model, or train from scratch."
         )

@@ -47,20 +47,22 @@ class EspeakTokenizer:
     """Text in any of espeak's languages to phones, without stress marks.
 
     A symbol is a phone (`oʊ`), the separator `_` between words, or a punctuation mark. The table
-    is PAD 0, BOS, EOS, then the symbols sorted; texts are not wrapped in BOS and EOS.
+    is PAD 0, BOS, EOS, then the symbols sorted.
 
     Args:
         symbols: the table, index = id, as `build` makes it.
+        wrapped: whether the model reads a whole text, the prompt's with it, between BOS and EOS, as
+            one of Lifeiteng's trainer does; ours does not. `ids` are without them.
     """
 
     name = "espeak"
     pad = 0
     unknown = -1  # no row: only `batch` gives it
 
-    def __init__(self, symbols: Sequence[str]) -> None:
+    def __init__(self, symbols: Sequence[str], wrapped: bool = False) -> None:
         if tuple(symbols[:3]) != SPECIAL or len(set(symbols)) != len(symbols):
             raise ValueError(f"the symbols do not begin with {', '.join(SPECIAL)}, or one repeats")
-        self.symbols = list(symbols)
+        self.symbols, self.wrapped = list(symbols), wrapped
         self._ids = {symbol: index for index, symbol in enumerate(self.symbols)}
 
     @classmethod
@@ -78,7 +80,26 @@ class EspeakTokenizer:
         for language, language_texts in of_language.items():
             found.update(*espeak_symbols(language_texts, language))
         old = base.symbols if base else SPECIAL
-        return cls([*old, *sorted(found - set(old))])
+        return cls([*old, *sorted(found - set(old))], wrapped=base is not None and base.wrapped)
+
+    @classmethod
+    def from_k2symbols(cls, path: str | Path) -> "EspeakTokenizer":
+        """The tokenizer of a model by Lifeiteng's trainer, from its `unique_text_tokens.k2symbols`.
+
+        The file has a line `symbol id` per symbol. The trainer sorts the symbols and numbers them
+        anew behind PAD, BOS and EOS. Raises ValueError, naming the line, where the file is no such
+        table.
+        """
+        symbols = []
+        for number, line in enumerate(Path(path).read_text("utf-8").splitlines(), 1):
+            symbol, *rest = line.split()
+            if len(rest) != 1 or not rest[0].isdigit():
+                raise ValueError(f"{path}:{number}: {line!r} is not a symbol and its number")
+            symbols.append(symbol)
+        try:
+            return cls([*SPECIAL, *sorted(symbols)], wrapped=True)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
     @property
     def num_symbols(self) -> int:
@@ -90,14 +111,18 @@ class EspeakTokenizer:
         return (self._ids[WORD],)
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of what the ids mean."""
-        return symbols_digest(self.name, self.symbols)
+    def ends(self) -> tuple[int, ...]:
+        """Ids before and after a whole text: two or none."""
+        return (1, 2) if self.wrapped else ()
+
+    def digest(self, count: int | None = None) -> str:
+        """SHA-256 of what the ids mean; of the first `count` of them."""
+        return symbols_digest(self.name + " wrapped" * self.wrapped, self.symbols[:count])
 
     @property
     def meta(self) -> dict[str, str]:
         """What a model stores of its tokenizer, for `check_tokenizer`."""
-        return {"name": self.name, "sha256": self.digest}
+        return {"name": self.name, "sha256": self.digest()}
 
     def __call__(self, text: str, language: str) -> Tokens:
         """Symbols, ids and a language per symbol.
@@ -133,7 +158,7 @@ class EspeakTokenizer:
 
     def save(self, path: str | Path) -> None:
         """Write the definition as JSON, for `load_tokenizer`."""
-        write_json(path, {"name": self.name, "symbols": self.symbols})
+        write_json(path, {"name": self.name, "wrapped": self.wrapped, "symbols": self.symbols})
 
 
 def espeak_symbols(texts: Sequence[str], language: str) -> list[list[str]]:

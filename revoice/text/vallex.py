@@ -40,6 +40,7 @@ class VallexTokenizer:
     pad = 3
     unknown = 0
     separator: tuple[int, ...] = ()  # ids between two texts that are joined
+    ends: tuple[int, ...] = ()  # ids before and after a whole text
 
     def __init__(
         self,
@@ -63,15 +64,17 @@ class VallexTokenizer:
     def num_symbols(self) -> int:
         return len(self.symbols)
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of what the ids mean. `mend` is no part of it: it changes no symbol."""
-        return symbols_digest(self.name, self.symbols)
+    def digest(self, count: int | None = None) -> str:
+        """SHA-256 of what the ids mean; of the first `count` of them.
+
+        `mend` is no part of it: it changes no symbol.
+        """
+        return symbols_digest(self.name, self.symbols[:count])
 
     @property
     def meta(self) -> dict[str, str]:
         """What a model stores of its tokenizer, for `check_tokenizer`."""
-        return {"name": self.name, "sha256": self.digest}
+        return {"name": self.name, "sha256": self.digest()}
 
     def __call__(self, text: str, language: str) -> Tokens:
         """Symbols, ids and a language per symbol.

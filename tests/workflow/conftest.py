@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -186,10 +186,21 @@ def minutes_for_shards(audio: Path, number: int) -> float:
 @pytest.fixture
 def restored(finished: Finished) -> Iterator[Finished]:
     """The same, to change: afterwards all is as it was, every file's time too."""
-    base = finished.folder.parent
-    aside = base.with_name(f"{base.name}-aside")
-    base.rename(aside)
-    subprocess.run(["cp", "-a", aside, base], check=True)
-    yield finished
-    shutil.rmtree(base)
-    aside.rename(base)
+    with set_aside(finished.folder.parent):
+        yield finished
+
+
+@contextmanager
+def set_aside(folder: Path) -> Iterator[None]:
+    """Put a copy in the place of a folder, and at the end the folder back.
+
+    In its place, since Snakemake knows files of the project by their way from the folder.
+    """
+    aside = folder.with_name(f"{folder.name}-aside")
+    folder.rename(aside)
+    subprocess.run(["cp", "-a", aside, folder], check=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+        aside.rename(folder)

@@ -5,6 +5,7 @@ import json
 import pathlib
 import random
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -25,7 +26,7 @@ from revoice.manifests import SPLITS, text_key
 from revoice.model import AR, NAR, ModelConfig, tied_tensors
 from revoice.text import load_tokenizer
 from tests.workflow import small
-from tests.workflow.conftest import ROOT, Run, Snakemake
+from tests.workflow.conftest import ROOT, Run, Snakemake, set_aside
 
 FEW: dict[str, Any] = {
     "steps": 2,
@@ -35,7 +36,12 @@ FEW: dict[str, Any] = {
     "checkpoint_every": 2,
 }
 PHASES = ["AR Train", "AR Valid", "AR Test", "NAR Train", "NAR Valid", "NAR Test"]
-SPANISH = "cero uno dos tres cuatro cinco seis siete ocho nueve".split()
+COUNTING = {
+    "en": small.DIGITS,
+    "es": tuple("cero uno dos tres cuatro cinco seis siete ocho nueve".split()),
+}
+VALLEX = ModelConfig("vallex", 64, 1, 1, 2048, languages=("en", "zh", "ja"), pad=3)
+VALLE = ModelConfig("valle", 64, 1, 1, 48)
 # For so little to do, a second process costs more than it gains.
 THREADED = "resample encode fit_codec evaluate synthesize score train_ar train_nar".split()
 ONE_THREAD = ["--set-threads", *(f"{rule}=1" for rule in THREADED)]
@@ -75,9 +81,8 @@ def write_libritts(shared: Path, digits: Path, folder: Path, parts: list[str]) -
         (folder / part / ".completed").touch()
 
 
-def write_original(path: Path) -> None:
-    """A small VALL-E X with random weights, as its trainer would save it."""
-    config = ModelConfig("vallex", 64, 1, 1, 2048, languages=("en", "zh", "ja"), pad=3)
+def write_original(path: Path, config: ModelConfig = VALLEX) -> None:
+    """A small model with random weights, as its trainer would save it."""
     torch.manual_seed(4)
     content = {
         "model": AR(config).state_dict() | NAR(config).state_dict(),
@@ -122,9 +127,10 @@ def record(shared: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def copy(record: Record, tmp_path: Path) -> Path:
-    """A copy of the folder, to change."""
-    return shutil.copytree(record.folder, tmp_path / "copy", symlinks=True)
+def copy(record: Record) -> Iterator[Path]:
+    """The folder, to change: afterwards all is as it was, every file's time too."""
+    with set_aside(record.folder):
+        yield record.folder
 
 
 def test_stages_in_common_run_once(record: Record) -> None:
@@ -232,6 +238,41 @@ def test_parts_of_libritts_are_the_splits(record: Record) -> None:
     assert not (record.folder / f"{corpus.path}.part").exists()
 
 
+def test_a_model_by_lifeitengs_trainer(record: Record, copy: Path, snakemake: Snakemake) -> None:
+    """Its checkpoint and its symbol table: what the ids mean stays, new symbols are appended."""
+    config: dict[str, Any] = json.loads(json.dumps(record.values))
+    stage = {"lr": 1e-3, **FEW}
+    config["experiments"] = {
+        "mine": {
+            "corpora": ["asterisk"],
+            "init": "models/best.pt",
+            "limits": {"min_seconds": 0.1, "min_frames_per_symbol": 0},
+            "ar": stage | {"concatenate_seconds": 3},
+        }
+    }
+    write_original(copy / "models/best.pt", VALLE)
+    target = "results/mine/sentences.csv"
+    run = snakemake(copy, "-n", target, *ONE_THREAD, config=config)
+    assert run.returncode != 0
+    assert "put it at models/unique_text_tokens.k2symbols" in run.output
+
+    known = sorted(set("_ z ɪ ɹ oʊ w ʌ n t uː θ iː f".split()))
+    lines = [f"{symbol} {number}\n" for number, symbol in enumerate(["<eps>", *known])]
+    (copy / "models/unique_text_tokens.k2symbols").write_text("".join(lines), "utf-8")
+    snakemake(copy, target, "results/mine/evaluation.json", *ONE_THREAD).succeeded()
+    tokenizer = load_tokenizer(copy / "results/mine/tokenizer.json")
+    table = ["<pad>", "<bos>", "<eos>", "<eps>", *known]
+    assert tokenizer.symbols[: len(table)] == table
+    assert len(table) < tokenizer.num_symbols
+    assert tokenizer.ends == (1, 2)
+    before = load_file(copy / "results/pretrained/best/model.safetensors")
+    after = load_file(copy / "results/mine/model.safetensors")
+    embedding = "ar_text_embedding.word_embeddings.weight"
+    assert len(after[embedding]) == max(VALLE.text_symbols, tokenizer.num_symbols)
+    moved = (after[embedding][: len(before[embedding])] - before[embedding]).abs().amax(1)
+    assert min(moved[1], moved[2]) > 10 * moved[0]  # BOS and EOS are read, PAD decays alone
+
+
 def changed_run(record: Record, name: str, part: str, **values: Any) -> dict[str, Any]:
     """The record's configuration with other values in one stage."""
     config: dict[str, Any] = json.loads(json.dumps(record.values))
@@ -278,21 +319,22 @@ def test_the_record_at_full_size(tmp_path: Path, snakemake: Snakemake) -> None:
 def growing(record: Record) -> dict[str, Any]:
     """Further experiments beside the record: a model that starts from another, a new language."""
     config: dict[str, Any] = json.loads(json.dumps(record.values))
-    config["corpora"]["spanish"] = {"kind": "table", "path": "spanish.csv"}
+    for language in COUNTING:
+        config["corpora"][language] = {"kind": "table", "path": f"{language}.csv"}
     stage = {"lr": 1e-3, **FEW}
     common = {"limits": {"min_seconds": 0.1, "min_frames_per_symbol": 0}, "ar": stage}
     config["experiments"] |= {
         "first": common
-        | {"corpora": ["asterisk"], "nar": stage, "model": {"width": 32, "layers": 1, "heads": 2}},
-        "second": common | {"corpora": ["spanish"], "init": "first"},
+        | {"corpora": ["en"], "nar": stage, "model": {"width": 32, "layers": 1, "heads": 2}},
+        "second": common | {"corpora": ["es"], "init": "first"},
         "grown": common
         | {
-            "corpora": ["spanish"],
+            "corpora": ["es"],
             "tokenizer": "vallex",
             "init": "vallex",
             "new_languages": {"es": "en"},
         },
-        "further": common | {"corpora": ["spanish"], "tokenizer": "vallex", "init": "grown"},
+        "further": common | {"corpora": ["es"], "tokenizer": "vallex", "init": "grown"},
     }
     return config
 
@@ -300,23 +342,25 @@ def growing(record: Record) -> dict[str, Any]:
 def test_models_grow_from_others(record: Record, copy: Path, snakemake: Snakemake) -> None:
     """A symbol table goes on where that of `init` ends; a new language gets a row of its own."""
     speaker = random.Random(4).choice(sorted(p.parent.name for p in copy.glob("audio/*/0_*.wav")))
-    with open(copy / "spanish.csv", "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["path", "text", "speaker", "language"])
-        for path in sorted(copy.glob(f"audio/{speaker}/?_*.wav")):
-            # four words, so that each stands in several texts
-            text = " ".join((SPANISH * 2)[int(path.name[0]) :][:4])
-            rows.writerow([path.relative_to(copy).as_posix(), text, speaker, "es"])
+    for language, words in COUNTING.items():
+        with open(copy / f"{language}.csv", "w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["path", "text", "speaker", "language"])
+            for path in sorted(copy.glob(f"audio/{speaker}/?_*.wav")):
+                # four words, so that each stands in several texts
+                text = " ".join((words * 2)[int(path.name[0]) :][:4])
+                rows.writerow([path.relative_to(copy).as_posix(), text, speaker, language])
     config = growing(record)
     targets = [f"results/{name}/model.safetensors" for name in ("second", "grown", "further/ar")]
     run = snakemake(copy, *targets, *ONE_THREAD, config=config, timeout=1800).succeeded()
 
     # What the record has made stands; `second` starts from the parts of `first`
-    jobs = ["manifests spanish", "assemble grown", "assemble second"]
-    for shard in (copy / "results/corpora/spanish/shards").glob("*.tsv"):
-        jobs += [f"{rule} spanish/{shard.stem}" for rule in ("resample", "encode")]
-    texts = ["asterisk.espeak", "spanish.espeak@first", "spanish.vallex+es"]
-    texts += ["spanish.vallex@grown"]
+    jobs = ["assemble grown", "assemble second"]
+    for language in COUNTING:
+        jobs.append(f"manifests {language}")
+        for shard in (copy / "results/corpora" / language / "shards").glob("*.tsv"):
+            jobs += [f"{rule} {language}/{shard.stem}" for rule in ("resample", "encode")]
+    texts = ["en.espeak", "es.espeak@first", "es.vallex+es", "es.vallex@grown"]
     jobs += [f"tokenize_text {text}" for text in texts]
     for rule in ("select_cuts", "train_ar", "train_nar"):
         jobs += [f"{rule} {name}" for name in ("first", "second", "grown")]
