@@ -2,7 +2,7 @@
 
 from snakemake.utils import min_version
 
-min_version("8.30")
+min_version("9.0")
 
 
 # A configuration given on the command line stands in place of the default one, whole.

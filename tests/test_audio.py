@@ -289,6 +289,21 @@ def test_conforming_files_are_linked(root: Path, converted: Callable) -> None:
     assert source.duration == pytest.approx(1.0)
 
 
+def test_links_outlast_a_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, is_absolute in [("here", False), ("anywhere", True)]:
+        here = tmp_path / name
+        (here / "mine").mkdir(parents=True)
+        (here / "audio").mkdir()
+        monkeypatch.chdir(here)
+        soundfile.write("mine/a.wav", tone(), SAMPLE_RATE, subtype="PCM_16")
+        root = here / "mine" if is_absolute else Path("mine")
+        (source,) = resample("mine", ["a.wav"], root, Path("audio"), AudioConfig())
+        monkeypatch.chdir(tmp_path)
+        moved = here.rename(tmp_path / f"{name} else")
+        assert source.linked
+        assert (moved / "audio" / f"{source.id}.wav").exists() is not is_absolute
+
+
 @pytest.mark.parametrize(
     ("rate", "channels", "subtype"),
     [(24000, 1, "FLOAT"), (24000, 1, "PCM_24"), (24000, 2, "PCM_16"), (22050, 1, "PCM_16")],
