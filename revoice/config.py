@@ -189,7 +189,7 @@ class SynthesisConfig(Section):
     """Which sentences are spoken, and how."""
 
     sentences: int | None = Field(20, gt=0)  # of the test split; None: all
-    extra: list[str] = []  # further sentences, in the first language of the first corpus
+    extra: list[str] = []  # further sentences, in language and voice of the first test sentence
     top_k: int | None = Field(50, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
     temperature: float = Field(1.0, gt=0)
@@ -257,6 +257,13 @@ class Config(Section):
             raise ValueError(
                 f"experiments.{name}.init = {init!r} is neither scratch, vallex, a path such as "
                 f"models/{init}.pt, nor an experiment; experiments: {', '.join(self.experiments)}"
+            )
+        base = self.experiments.get(init)
+        if base and base.tokenizer != self.experiments[name].tokenizer:
+            raise ValueError(
+                f"experiments.{name}.tokenizer = {self.experiments[name].tokenizer!r}, but {init}, "
+                f"which it starts from, reads {base.tokenizer!r}: the same id would mean another "
+                "sound"
             )
         chain = [name]
         while (init := self.experiments[chain[-1]].init) in self.experiments:

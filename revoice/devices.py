@@ -1,8 +1,48 @@
 """Where tensors are computed."""
 
+import fcntl
+import getpass
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import IO
+
 import torch
+
+_claimed: list[IO[str]] = []  # files that this process holds until it ends
 
 
 def best_device() -> str:
     """`cuda` where a GPU is there, else `cpu`."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def claim_gpus(count: int) -> None:
+    """See only `count` of this machine's cards, which no other job of ours has claimed.
+
+    To be called before anything is computed on one. Where no more than that many are visible, as
+    in a job that SLURM gave its cards, nothing changes. A card is claimed by a lock on a file,
+    which the system lets go of however the process ends. Where too few are free, all stay visible.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    cards = visible.split(",") if visible else list(map(str, range(torch.cuda.device_count())))
+    if not count or len(cards) <= count:
+        return
+    free = []
+    for card in cards:
+        path = Path(tempfile.gettempdir()) / f"revoice-{getpass.getuser()}-gpu-{card}"
+        file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (until the end)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            continue
+        _claimed.append(file)
+        free.append(card)
+        if len(free) == count:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(free)
+            return
+    logging.getLogger(__name__).warning(
+        "%d of %d cards are free, not %d", len(free), len(cards), count
+    )

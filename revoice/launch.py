@@ -15,6 +15,7 @@ from lhotse import CutSet
 
 from revoice.checkpoints import load_meta, save_model
 from revoice.config import StageConfig
+from revoice.devices import claim_gpus
 from revoice.evaluation import Part
 from revoice.files import atomic, read_json, write_json
 from revoice.model import ModelConfig
@@ -95,10 +96,16 @@ def outside_step(environment: dict[str, str]) -> dict[str, str]:
 
 
 def processes_per_node(resources: Any) -> int:
-    """One per GPU that a rule asks for, as `gres: gpu:4` (for each node) or as `gpu: 4`."""
-    if match := re.fullmatch(r"gpu(?::\w+)?:(\d+)", str(resources.get("gres", ""))):
+    """One per GPU that a rule asks for, as `gres: gpu:4` for each node, or as `gpu: 4` in all.
+
+    Raises ValueError where `gpu` is not so many for each of the `nodes`.
+    """
+    if match := re.fullmatch(r"gpu(?::[\w.]+)?:(\d+)", str(resources.get("gres", ""))):
         return int(match[1])
-    return max(1, resources.get("gpu", 0))
+    gpus, nodes = resources.get("gpu", 0), resources.get("nodes", 1)
+    if gpus % nodes:
+        raise ValueError(f"{gpus} GPUs cannot be shared evenly by {nodes} nodes: ask for `gres`")
+    return max(1, gpus // nodes)
 
 
 def run_rule(snakemake: Any, part: Part) -> None:
@@ -129,6 +136,7 @@ def run_rule(snakemake: Any, part: Part) -> None:
         adopt(job)
     else:
         resources = snakemake.resources
+        claim_gpus(resources.get("gpu", 0))
         run(job, processes_per_node(resources), resources.get("nodes", 1))
 
 

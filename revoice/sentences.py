@@ -39,6 +39,8 @@ def request_of(sentence: Sentence, tokenizer: Tokenizer) -> Request:
         said = prompt_of(sentence.cut)
     else:
         _, ids, languages = tokenizer(sentence.text, sentence.language)
+        if not ids:
+            raise ValueError(f"synthesis.extra: nothing of {sentence.text!r} can be spoken")
         said = Prompt(ids, languages)
     prompt = prompt_of(sentence.prompt)
     between, before, after = tokenizer.separator, tokenizer.ends[:1], tokenizer.ends[1:]

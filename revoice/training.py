@@ -47,7 +47,7 @@ from revoice.workflow import digest_of
 log = logging.getLogger(__name__)
 
 INTERRUPTED = 75  # exit code: the state is saved, the same command goes on (EX_TEMPFAIL)
-CODE = ("training", "data", "model", "metrics", "optim", "lora", "evaluation", "resume")
+CODE = "training data model metrics optim lora evaluation resume checkpoints".split()
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 COLUMNS = ["step", "epoch", "split", "loss", "top10_accuracy", "learning_rate", "grad_norm"]
 COLUMNS += ["frames_per_second", "peak_memory_mb"]
@@ -88,7 +88,8 @@ class Job:
 
     def digest(self, world_size: int) -> str:
         """Digest of everything that decides about the weights, but how long the run is."""
-        stage = {k: v for k, v in self.stage.items() if k not in {"epochs", "steps"}}
+        undecided = {"epochs", "steps", "log_every", "checkpoint_every", "keep"}
+        stage = {k: v for k, v in self.stage.items() if k not in undecided}
         decides = {
             "part": self.part,
             "stage": stage,
@@ -177,8 +178,10 @@ def train(job: Job) -> dict[str, Any]:
 
         # Go on where an earlier process was
         def on_the_way(state: dict[str, Any]) -> bool:
-            step, epoch = state["progress"]["step"], state["progress"]["epoch"]
-            return step <= (stage.steps or math.inf) and epoch <= (stage.epochs or math.inf)
+            at = Progress(**state["progress"])
+            if stage.steps:
+                return at.step <= stage.steps
+            return (at.epoch, at.batches) <= (stage.epochs or 0, 0)
 
         if state := load_state(work, on_the_way):
             here = Progress(**state["progress"])
@@ -314,11 +317,12 @@ def train(job: Job) -> dict[str, Any]:
                         scaler.scale(loss * (world_size / positions)).backward()
                 numbers = [*sums.tolist(), float(batch.code_lens.sum())]
                 here.interval = [a + b for a, b in zip(here.interval, numbers, strict=True)]
-            scaler.unscale_(optimizer)
             clip = stage.clip if stage.clip and stage.optimizer != "scaled_adam" else math.inf
-            here.grad_norm = float(clip_grad_norm_(trained.values(), clip))
-            scaler.step(optimizer)
-            scaler.update()
+            if any(p.grad is not None for p in trained.values()):
+                scaler.unscale_(optimizer)
+                here.grad_norm = float(clip_grad_norm_(trained.values(), clip))
+                scaler.step(optimizer)
+                scaler.update()
             optimizer.zero_grad(set_to_none=True)
             lr = float(schedule.get_last_lr()[0])
             schedule.step()

@@ -12,7 +12,7 @@ rule fetch_codec:
         "../envs/data.yaml"
     resources:
         mem_mb=500,
-        runtime=60,
+        runtime=grown(60),
     params:
         codec=section(CONFIG.codec, "name", "fallback", "url"),
         code=digest_of("revoice.codec.choice"),
@@ -38,8 +38,8 @@ rule fit_codec:
         "../envs/data.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grown(4000),
+        runtime=grown(60),
     params:
         settings=CODEC_SETTINGS,
     message:

@@ -8,6 +8,7 @@ from pathlib import Path
 from revoice.config import load_config
 from revoice.corpus import corpus_root, index_corpus, listed_shards
 from revoice.files import read_json, sha256
+from revoice.text import load_tokenizer
 from revoice.workflow import digest_of, share_library, free_stale_locks
 
 share_library()
@@ -49,7 +50,7 @@ def corpus_shards(name):
         return listed_shards(folder)
     try:
         return index_corpus(CORPORA[name], folder, 60 * CONFIG.audio.shard_minutes)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise WorkflowError(f"corpora.{name}: {error}")
 
 
@@ -119,7 +120,9 @@ def table_beside(init):
     """The symbol table that lies with a model's file: revoice's own, or Lifeiteng's."""
     here = Path(init).parent
     own = init.endswith(".safetensors")
-    names = ["tokenizer.json"] if own else [f"{Path(init).stem}.k2symbols", K2SYMBOLS]
+    names = ["tokenizer.json"]
+    if not own:
+        names = [f"{Path(init).stem}.k2symbols", K2SYMBOLS, *names]
     return next((str(here / table) for table in names if (here / table).exists()), None)
 
 
@@ -169,7 +172,17 @@ def given_models():
             raise WorkflowError(
                 f"experiments.{name}.init: vallex is the published model: rename {init}"
             )
-        if init != "vallex" and experiment.tokenizer == "espeak" and not table_beside(init):
+        table = symbol_table(name)
+        try:
+            found = load_tokenizer(table).name if table else experiment.tokenizer
+        except ValueError as error:
+            raise WorkflowError(f"experiments.{name}.init: {error}")
+        if found != experiment.tokenizer:
+            raise WorkflowError(
+                f"experiments.{name}: {table} is a table of the tokenizer {found}: "
+                f"set `tokenizer: {found}`"
+            )
+        if init != "vallex" and experiment.tokenizer == "espeak" and not table:
             table = "tokenizer.json" if init.endswith(".safetensors") else K2SYMBOLS
             raise WorkflowError(
                 f"experiments.{name}: `init: {init}` with `tokenizer: espeak` needs the symbol table"
@@ -184,7 +197,7 @@ CHECKPOINTS = {
     for label, init in GIVEN.items()
     if not init.endswith(".safetensors")
 }
-TEXTS = {text_of(name): name for name in CONFIG.experiments}
+TEXTS = {text_of(name): name for name in reversed(CONFIG.experiments)}
 
 
 def of_text(w):
@@ -204,7 +217,7 @@ def grown(amount, per_shard_minute=0):
 
 
 # A GPU is a resource, so that two trainings do not share one. Where the driver shows none, no job
-# asks for any; `--set-resources train_ar:gpu=4` trains on four.
+# asks for any; `--resources gpu=4 --set-resources train_ar:gpu=4` trains on four.
 GPU = int(shutil.which("nvidia-smi") is not None)
 
 
@@ -227,6 +240,7 @@ def training_inputs(part):
         }
         if experiment.init != "scratch":
             files["init"] = initial_model(experiment.init, part)
+            files["init_meta"] = str(Path(files["init"]).with_suffix(".json"))
         return files
 
     return inputs
@@ -257,6 +271,7 @@ TRAINING_CODE = digest_of(
     "revoice.metrics",
     "revoice.optim",
     "revoice.lora",
+    "revoice.checkpoints",
 )
 
 
@@ -286,8 +301,9 @@ def fitting_speech():
     `ancient` alone would not do: of jobs below a job that runs, ancient inputs or not, Snakemake
     asks for no other reason to run, so that encodings that are due would be left out.
     """
-    cuts = expand("results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=FIT_CORPORA)
     made = Path("results/codec/settings.json")
-    if made.exists() and read_json(made) == CODEC_SETTINGS and all(map(os.path.exists, cuts)):
-        return ancient(before_update(cuts))
-    return cuts
+    if made.exists():
+        fitted = read_json(made)
+        if fitted.get("settings") == CODEC_SETTINGS and all(map(os.path.exists, fitted["cuts"])):
+            return ancient(before_update(fitted["cuts"]))
+    return expand("results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=FIT_CORPORA)

@@ -12,7 +12,7 @@ rule fetch_corpus:
         "../envs/data.yaml"
     resources:
         mem_mb=500,
-        runtime=30,
+        runtime=grown(30),
     params:
         code=digest_of("revoice.asterisk"),
     message:
@@ -33,7 +33,7 @@ checkpoint fetch_recipe:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=grown(1000),
         runtime=720,
     params:
         corpus=lambda w: section(CORPORA[w.corpus]),
@@ -98,7 +98,7 @@ rule manifests:
         "../envs/data.yaml"
     resources:
         mem_mb=grown(4000),
-        runtime=60,
+        runtime=grown(60),
     params:
         corpus=lambda w: section(CORPORA[w.corpus]),
         split=section(CONFIG.split),

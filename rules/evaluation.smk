@@ -24,8 +24,8 @@ rule evaluate:
         "../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=grown(4000),
+        runtime=grown(240),
         gpu=GPU,
     params:
         evaluation=section(CONFIG.evaluation),
@@ -57,8 +57,8 @@ rule synthesize:
         "../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=grown(4000),
+        runtime=grown(240),
         gpu=GPU,
     params:
         synthesis=section(CONFIG.synthesis),
@@ -92,8 +92,8 @@ rule score:
         "../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=grown(4000),
+        runtime=grown(240),
     params:
         score=section(CONFIG.score),
         code=digest_of("revoice.scoring", "revoice.normalize", "revoice.tables"),
@@ -133,8 +133,8 @@ rule summarize:
     conda:
         "../envs/evaluation.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grown(2000),
+        runtime=grown(30),
     params:
         experiments={name: section(e) for name, e in CONFIG.experiments.items()},
         seeds={

@@ -37,8 +37,8 @@ rule import_checkpoint:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=6000,
-        runtime=30,
+        mem_mb=grown(6000),
+        runtime=grown(30),
     params:
         path=lambda w: CHECKPOINTS[w.name],
         code=digest_of("revoice.checkpoints", "revoice.text.espeak", "revoice.text.vallex"),
@@ -61,8 +61,8 @@ rule export_checkpoint:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=6000,
-        runtime=30,
+        mem_mb=grown(6000),
+        runtime=grown(30),
     params:
         code=digest_of("revoice.checkpoints"),
     message:

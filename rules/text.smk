@@ -23,11 +23,14 @@ rule tokenize_text:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=4000,
-        runtime=lambda w, attempt: 120 * attempt,
+        # utterances are in memory with their tokens: a shard of half an hour has some hundreds
+        mem_mb=lambda w, attempt: (
+            attempt * (3000 + 12 * sum(len(SHARDS.get(c, [])) for c in of_text(w).corpora))
+        ),
+        runtime=grown(120),
     params:
         tokenizer=lambda w: of_text(w).tokenizer,
-        new_languages=lambda w: of_text(w).new_languages,
+        new_languages=lambda w: sorted(of_text(w).new_languages),
         text=section(CONFIG.text),
         code=digest_of("revoice.text"),
     message:

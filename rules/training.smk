@@ -19,8 +19,8 @@ rule select_cuts:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=grown(2000),
+        runtime=grown(60),
     params:
         limits=lambda w: section(CONFIG.experiments[w.experiment].limits),
         code=digest_of("revoice.data", "revoice.examples"),
@@ -46,7 +46,7 @@ rule train_ar:
         "../envs/training.yaml"
     threads: TRAINING_THREADS
     resources:
-        mem_mb=8000,
+        mem_mb=grown(8000),
         runtime=1440,
         gpu=GPU,
     params:
@@ -74,7 +74,7 @@ rule train_nar:
         "../envs/training.yaml"
     threads: TRAINING_THREADS
     resources:
-        mem_mb=8000,
+        mem_mb=grown(8000),
         runtime=1440,
         gpu=GPU,
     params:
@@ -102,8 +102,8 @@ rule assemble:
     conda:
         "../envs/training.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=grown(4000),
+        runtime=grown(30),
     params:
         code=digest_of("revoice.checkpoints"),
     message:

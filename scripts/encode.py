@@ -3,11 +3,13 @@
 from lhotse import CutSet, RecordingSet
 
 from revoice.codec import load_codec
+from revoice.devices import claim_gpus
 from revoice.encoding import encode_cuts
 from revoice.files import atomic
 from revoice.workflow import script_logging
 
 script_logging(snakemake)
+claim_gpus(snakemake.resources.get("gpu", 0))
 codec = load_codec(snakemake.input.codec, device="auto")
 recordings = RecordingSet.from_jsonl_lazy(snakemake.input.recordings)
 cuts = CutSet.from_manifests(recordings=recordings)

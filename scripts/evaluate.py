@@ -5,7 +5,7 @@ from pathlib import Path
 from lhotse import CutSet
 
 from revoice.checkpoints import load_model
-from revoice.devices import best_device
+from revoice.devices import best_device, claim_gpus
 from revoice.evaluation import evaluate
 from revoice.files import read_json, write_json
 from revoice.tables import provenance, write_tables
@@ -13,6 +13,7 @@ from revoice.text import check_tokenizer, load_tokenizer
 from revoice.workflow import script_logging
 
 script_logging(snakemake)
+claim_gpus(snakemake.resources.get("gpu", 0))
 settings = snakemake.params.evaluation
 ar, nar, meta = load_model(Path(snakemake.input.model).with_suffix(""))
 splits = {split: snakemake.input[split] for split in ("train", "dev", "test")}
@@ -27,7 +28,7 @@ results = evaluate(
     best_device(),
     tokenizer.ends,
 )
-counts = [f"{len(list(CutSet.from_jsonl_lazy(path)))} {name}" for name, path in splits.items()]
+counts = [f"{sum(1 for _ in CutSet.from_jsonl_lazy(p))} {name}" for name, p in splits.items()]
 results["made_by"] = provenance(
     f"{' + '.join(snakemake.params.corpora)}: {', '.join(counts)} cuts",
     read_json(snakemake.input.codec),

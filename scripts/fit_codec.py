@@ -18,4 +18,5 @@ if choice["name"] == "world":
 else:
     convert(choice["weights"], weights)
 describe_codec(snakemake.output.codec, weights, choice)
-write_json(snakemake.output.settings, snakemake.params.settings)
+made_of = {"settings": snakemake.params.settings, "cuts": list(snakemake.input.cuts)}
+write_json(snakemake.output.settings, made_of)

@@ -10,7 +10,7 @@ from lhotse import CutSet
 from revoice.checkpoints import load_model
 from revoice.codec import load_codec
 from revoice.config import SynthesisConfig
-from revoice.devices import best_device
+from revoice.devices import best_device, claim_gpus
 from revoice.files import atomic
 from revoice.sentences import choose_sentences, request_of
 from revoice.synthesis import Sampling, synthesize
@@ -18,6 +18,7 @@ from revoice.text import check_tokenizer, load_tokenizer
 from revoice.workflow import script_logging
 
 script_logging(snakemake)
+claim_gpus(snakemake.resources.get("gpu", 0))
 config = SynthesisConfig(**snakemake.params.synthesis)
 device = best_device()
 ar, nar, meta = load_model(Path(snakemake.input.model).with_suffix(""))

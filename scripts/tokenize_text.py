@@ -23,15 +23,11 @@ def cuts_of(split):
 
 said = [(cut.supervisions[0].text, cut.supervisions[0].language) for cut in cuts_of("train")]
 base = load_tokenizer(snakemake.input.base) if snakemake.input.base else None
-if base and base.name != snakemake.params.tokenizer:
-    raise ValueError(
-        f"{snakemake.input.base} is a table of the tokenizer {base.name}: "
-        f"set `tokenizer: {base.name}` for what starts from this model"
-    )
 if snakemake.params.tokenizer == "espeak":
     tokenizer = EspeakTokenizer.build(said, base)
 else:
-    tokenizer = base or VallexTokenizer(mend=config.mend)
+    given = [base.symbols, base.languages] if base else []
+    tokenizer = VallexTokenizer(config.mend, *given)
     if new := snakemake.params.new_languages:
         tokenizer = tokenizer.grow([pair for pair in said if pair[1] in new])
 # Each corpus keeps its own test texts out of its train; here, those of the others as well.

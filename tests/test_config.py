@@ -174,6 +174,8 @@ def test_init_is_an_experiment_a_path_or_a_word() -> None:
         config = load_config(changed(experiments__second={**second, "init": init}))
         assert config.experiments["second"].init == init
         assert config.experiments["second"].nar is None
+    message = complaint(experiments__second={**second, "init": "demo", "tokenizer": "vallex"})
+    assert "experiments.second.tokenizer = 'vallex', but demo, which it starts from" in message
     message = complaint(experiments__second={**second, "init": "dmo"})
     assert "experiments.second.init = 'dmo' is neither" in message
     assert "experiments: demo, second" in message

@@ -299,8 +299,13 @@ def test_a_table_by_lifeitengs_trainer(espeak: EspeakTokenizer, tmp_path: Path) 
     assert again.ends == (1, 2)
     check_tokenizer(again, {"tokenizer": tokenizer.meta}, grown=True)
 
-    for content, message in [("a 0\nb\n", r":2: 'b' is not"), ("a 0\na 1\n", "one repeats")]:
-        path.write_text(content)
+    for content, message in [
+        (b"_ 0\nb\n", "line 2, 'b', is not"),
+        (b"_ 0\na 1\na 2\n", "one repeats"),
+        (b"a 0\n\n", "there is no '_'"),
+        (b"\xff\xfe", "codec can't decode"),
+    ]:
+        path.write_bytes(content)
         with pytest.raises(ValueError, match=message) as error:
             load_tokenizer(path)
         assert str(path) in str(error.value)

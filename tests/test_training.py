@@ -281,7 +281,11 @@ def test_more_epochs_go_on_and_another_setting_starts_anew(
         assert metrics(longer, "dev").loss.iloc[-1] == metrics(whole, "dev").loss.iloc[-1]
         assert "starting anew" in start_of(2, valid_every=1000)
         assert "starting anew" in start_of(2, valid_every=1000, lr=1e-3)
-    assert len(list(Path(longer.work).glob("test-ar-*/"))) == 2
+        # the states in and after the third epoch are none of a run of two
+        other = {"valid_every": 1000, "lr": 2e-3, "checkpoint_every": 1, "keep": 2}
+        start_of(3, **other)
+        assert "starting anew" in start_of(2, **other)
+    assert len(list(Path(longer.work).glob("test-ar-*/"))) == 3
 
 
 def test_the_digest_is_of_contents(make_job: Callable[..., Job], tmp_path: Path) -> None:
@@ -294,6 +298,8 @@ def test_the_digest_is_of_contents(make_job: Callable[..., Job], tmp_path: Path)
     assert job.digest(1) == digest
     assert replace(job, stage={**job.stage, "steps": 99}).digest(1) == digest
     assert replace(job, threads=2, log="elsewhere.log").digest(1) == digest
+    said = {"log_every": 1, "checkpoint_every": 7, "keep": 3}
+    assert replace(job, stage={**job.stage, **said}).digest(1) == digest
     other = write_cuts(tmp_path / "other", 5, seed=2)
     changes: list[dict[str, Any]] = [
         {"stage": {**job.stage, "lr": 1.0}},
@@ -478,6 +484,33 @@ def test_validation_at_the_end_of_each_epoch(make_job: Callable[..., Job]) -> No
     job = make_job(epochs=3, valid_every=None)
     steps = train(job)["steps"]
     assert metrics(job, "dev").index.tolist() == [steps // 3, steps * 2 // 3, steps]
+
+
+@pytest.mark.parametrize(
+    ("resources", "processes"),
+    [
+        ({}, 1),
+        ({"gpu": 0}, 1),
+        ({"gpu": 4}, 4),
+        ({"gpu": 4, "nodes": 2}, 2),
+        ({"gres": "gpu:4", "nodes": 2}, 4),
+        ({"gres": "gpu:a100_1g.5gb:2", "gpu": 0}, 2),
+    ],
+)
+def test_processes_on_a_node(resources: dict[str, Any], processes: int) -> None:
+    assert launch.processes_per_node(resources) == processes
+    with pytest.raises(ValueError, match="3 GPUs cannot be shared evenly by 2 nodes"):
+        launch.processes_per_node({"gpu": 3, "nodes": 2})
+
+
+def test_a_step_that_trains_nothing_is_none_in_fp16(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a NAR, a batch that draws a quantizer whose layer is frozen gives no gradient."""
+    scaler = torch.amp.GradScaler
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda device, enabled: scaler(device))
+    job = make_job("nar", precision="fp32", trainable=["nar_predict_layers.0.*"], steps=12)
+    assert train(job)["steps"] == 12
 
 
 def test_early_stopping(make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:

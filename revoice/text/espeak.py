@@ -87,19 +87,21 @@ class EspeakTokenizer:
         """The tokenizer of a model by Lifeiteng's trainer, from its `unique_text_tokens.k2symbols`.
 
         The file has a line `symbol id` per symbol. The trainer sorts the symbols and numbers them
-        anew behind PAD, BOS and EOS. Raises ValueError, naming the line, where the file is no such
+        anew behind PAD, BOS and EOS. Raises ValueError, naming file and line, where it is no such
         table.
         """
         symbols = []
-        for number, line in enumerate(Path(path).read_text("utf-8").splitlines(), 1):
-            symbol, *rest = line.split()
-            if len(rest) != 1 or not rest[0].isdigit():
-                raise ValueError(f"{path}:{number}: {line!r} is not a symbol and its number")
-            symbols.append(symbol)
         try:
+            for number, line in enumerate(Path(path).read_text("utf-8").splitlines(), 1):
+                fields = line.split()
+                if fields and (len(fields) != 2 or not fields[1].isdigit()):
+                    raise ValueError(f"line {number}, {line!r}, is not a symbol and its number")
+                symbols += fields[:1]
+            if WORD not in symbols:
+                raise ValueError(f"there is no {WORD!r}, which stands between words")
             return cls([*SPECIAL, *sorted(symbols)], wrapped=True)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+        except ValueError as error:  # UnicodeDecodeError is one
+            raise ValueError(f"{path} is no symbol table: {error}") from None
 
     @property
     def num_symbols(self) -> int:

@@ -8,6 +8,7 @@ import getpass
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -163,6 +164,17 @@ def cluster(folder: Path, nodes: int = 1, kill_wait: int = 10) -> Iterator[dict[
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End Snakemake as Ctrl-C does, which cancels its jobs; by force if it does not heed that."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def jobs_of(environment: dict[str, str], folder: Path) -> list[dict[str, str]]:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import cluster, missing_programs
+from tests.slurm.cluster import cluster, missing_programs, stop
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = ROOT / "profiles" / "slurm"
@@ -20,7 +19,7 @@ Environment = dict[str, str]
 Run = Callable[..., subprocess.Popen[str]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def slurm() -> Iterator[Environment]:
     """The environment of a running cluster of two nodes; skips, or in CI fails, without SLURM."""
     missing = missing_programs()
@@ -37,7 +36,7 @@ def slurm() -> Iterator[Environment]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def snakemake(slurm: Environment) -> Iterator[Run]:
     """Start Snakemake with the profile in a folder; its output goes to `snakemake.out` there.
 
@@ -48,7 +47,8 @@ def snakemake(slurm: Environment) -> Iterator[Run]:
     def run(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "snakemake", "--workflow-profile", str(PROFILE)]
         command += ["--slurm-status-command", "squeue", "--slurm-no-account"]
-        command += ["--slurm-init-seconds-before-status-checks", "2", *arguments]
+        command += ["--slurm-init-seconds-before-status-checks", "2"]
+        command += [*arguments, "--set-threads", "train_ar=1", "train_nar=1"]
         environment = slurm | {"OMP_NUM_THREADS": "1"}
         with open(folder / "snakemake.out", "a") as log:
             process = subprocess.Popen(
@@ -60,14 +60,3 @@ def snakemake(slurm: Environment) -> Iterator[Run]:
     yield run
     for process in running:
         stop(process)
-
-
-def stop(process: subprocess.Popen[str]) -> None:
-    """End Snakemake as Ctrl-C does, which cancels its jobs; by force if it does not heed that."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.slurm.cluster import gpus_of, jobs_of
+from tests.slurm.cluster import gpus_of, jobs_of, stop
 from tests.workflow import small
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,6 +121,8 @@ def test_training_goes_on_after_its_time_limit(
     wait_until(lambda: went_on_from() > saved, process, copy)
     states = [job["JobState"] for job in jobs_of(slurm, copy)]
     assert states == ["FAILED", "TIMEOUT", "RUNNING"]
+    stop(process)
+    assert job("CANCELLED", 3)
 
 
 def test_training_on_two_nodes(slurm: Environment, snakemake: Run, copy: Path) -> None:

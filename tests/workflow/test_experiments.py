@@ -272,6 +272,23 @@ def test_a_model_by_lifeitengs_trainer(record: Record, copy: Path, snakemake: Sn
     moved = (after[embedding][: len(before[embedding])] - before[embedding]).abs().amax(1)
     assert min(moved[1], moved[2]) > 10 * moved[0]  # BOS and EOS are read, PAD decays alone
 
+    # What came of it is given on, with its symbols
+    (copy / "given").mkdir()
+    for name in ("model.safetensors", "model.json", "tokenizer.json"):
+        shutil.copyfile(copy / "results/mine" / name, copy / "given" / name)
+    config["experiments"]["mine"]["init"] = "given/model.safetensors"
+    jobs = snakemake(copy, "-n", target, *ONE_THREAD, config=config).succeeded().jobs
+    assert "tokenize_text asterisk.espeak@given" in jobs
+    assert not any(job.startswith("import_checkpoint") for job in jobs)
+    (copy / "given/model.json").unlink()
+    run = snakemake(copy, "-n", target, *ONE_THREAD, config=config)
+    assert run.returncode != 0
+    assert "given/model.json" in run.output
+    config["experiments"]["mine"]["tokenizer"] = "vallex"
+    run = snakemake(copy, "-n", target, *ONE_THREAD, config=config)
+    assert run.returncode != 0
+    assert "given/tokenizer.json is a table of the tokenizer espeak" in run.output
+
 
 def changed_run(record: Record, name: str, part: str, **values: Any) -> dict[str, Any]:
     """The record's configuration with other values in one stage."""

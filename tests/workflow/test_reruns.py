@@ -82,6 +82,21 @@ def test_nothing_changed(planned: Callable[..., list[str]]) -> None:
     assert planned() == []
 
 
+def test_another_order_of_experiments(
+    finished: Finished, planned: Callable[..., list[str]]
+) -> None:
+    """The codec was fitted on the first experiment's speech: it stays what it is."""
+    config = yaml.safe_load((finished.folder / "config.yaml").read_text("utf-8"))
+    config["corpora"]["digits"] = config["corpora"]["small"]
+    first = config["experiments"]["tiny"] | {"corpora": ["digits"]}
+    config["experiments"] = {"new": first, **config["experiments"]}
+    before = jobs(finished, "resample", "manifests", "tokenize_text", "encode", *SELECTED)
+    assert not set(planned(config=config)) & {*before, "fit_codec"}
+    config["experiments"] = dict(reversed(config["experiments"].items()))
+    del config["experiments"]["new"]
+    assert planned(config=config) == ["summarize"]
+
+
 @pytest.mark.parametrize(
     ("key", "value", "rules"),
     [

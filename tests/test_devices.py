@@ -1,0 +1,47 @@
+"""Which card a job takes."""
+
+import logging
+import os
+
+import pytest
+import torch
+
+from revoice import devices
+from revoice.devices import claim_gpus
+
+
+@pytest.fixture
+def cards(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike) -> None:
+    """A machine with three cards, none of them claimed."""
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(devices, "_claimed", [])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+@pytest.mark.usefixtures("cards")
+def test_jobs_take_cards_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    claim_gpus(1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # another job
+    claim_gpus(2)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1,2"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with caplog.at_level(logging.WARNING):
+        claim_gpus(1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    assert "0 of 3 cards are free, not 1" in caplog.text
+    devices._claimed.pop().close()  # a job has ended
+    claim_gpus(1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "2"
+
+
+@pytest.mark.usefixtures("cards")
+@pytest.mark.parametrize(("visible", "count"), [("1", 1), ("1,2", 2), ("", 0), ("", 3)])
+def test_what_was_given_is_taken(monkeypatch: pytest.MonkeyPatch, visible: str, count: int) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    claim_gpus(count)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
+    assert not devices._claimed
