@@ -216,6 +216,11 @@ def grown(amount, per_shard_minute=0):
     return lambda w, attempt: amount * attempt
 
 
+def indexed_minutes(corpora):
+    """How long the corpora are, roughly, as far as they are there."""
+    return CONFIG.audio.shard_minutes * sum(len(SHARDS.get(name, [])) for name in corpora)
+
+
 # A GPU is a resource, so that two trainings do not share one. Where the driver shows none, no job
 # asks for any; `--resources gpu=4 --set-resources train_ar:gpu=4` trains on four.
 GPU = int(shutil.which("nvidia-smi") is not None)

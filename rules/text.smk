@@ -23,10 +23,8 @@ rule tokenize_text:
     conda:
         "../envs/data.yaml"
     resources:
-        # utterances are in memory with their tokens: a shard of half an hour has some hundreds
-        mem_mb=lambda w, attempt: (
-            attempt * (3000 + 12 * sum(len(SHARDS.get(c, [])) for c in of_text(w).corpora))
-        ),
+        # utterances are in memory with their tokens: about 0.4 MB for each minute
+        mem_mb=lambda w, attempt: attempt * int(3000 + 0.4 * indexed_minutes(of_text(w).corpora)),
         runtime=grown(120),
     params:
         tokenizer=lambda w: of_text(w).tokenizer,
