@@ -21,7 +21,7 @@ run: setup # everything, from raw audio to results/index.html
 	snakemake --cores $(CORES)
 
 test: setup-dev lint # unit, parity and workflow tests, and lint
-	pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 lint: setup-dev # ruff, snakefmt, snakemake --lint, mypy
 	ruff check .

@@ -1,10 +1,13 @@
 """Fixtures that all tests share."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
+SHARING_A_RUN = {"test_pipeline", "test_report", "test_reruns"}
 
 
 @pytest.fixture(scope="session")
@@ -16,16 +19,21 @@ def shared() -> Path:
     return folder
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+class TogetherScheduling(LoadScopeScheduling):
+    """With several processes, one takes all tests of a file, and of files that share a long run."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = Path(nodeid.partition("::")[0])
+        if path.parent.name == "slurm":
+            return "slurm"
+        return "finished" if path.stem in SHARING_A_RUN else path.stem
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherScheduling:
+    return TogetherScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes, one takes what shares a long run; the longest start first."""
-    for item in items:
-        folder, name = item.path.parent.name, item.path.stem
-        if folder == "slurm":
-            group = "slurm"
-        elif name in {"test_pipeline", "test_reruns", "test_report"}:
-            group = "finished"
-        else:
-            group = name
-        item.add_marker(pytest.mark.xdist_group(group))
+    """What takes longest starts first."""
     items.sort(key=lambda item: item.path.parent.name not in {"slurm", "workflow"})
