@@ -174,9 +174,10 @@ def _link(source: Source, root: Path, folder: Path) -> bool:
         return False
     source.format, source.codec, source.linked = "wav", "pcm_s16le", True
     source.rate, source.channels, source.declared = info.samplerate, 1, round(info.duration, 3)
-    # what is given from here is linked from here: the folder of all of it can be moved
-    target = path.resolve()
-    link = target if path.is_absolute() else os.path.relpath(target, folder.resolve())
+    target, here = path.resolve(), Path.cwd().resolve()
+    inside = not path.is_absolute() and target.is_relative_to(here)
+    # what lies in here is linked from here: the folder of all of it can be moved
+    link = os.path.relpath(target, folder.resolve()) if inside else target
     (folder / f"{source.id}.wav").symlink_to(link)
     return True
 

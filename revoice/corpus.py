@@ -198,10 +198,10 @@ def read_table(path: str) -> list[dict[str, str]]:
 
 
 def assign_shards(files: Iterable[AudioFile], seconds: float) -> dict[str, list[AudioFile]]:
-    """Files by shard, each shard about `seconds` long: two thirds to four thirds.
+    """Files by shard, each shard about `seconds` long, and four thirds of that at most.
 
     Files are ordered by a hash of their name and halved by its next bit while a part of several
-    is longer than that. Which files it has depends on no file outside it: one added or removed
+    is longer. Which files it has depends on no file outside it: one added or removed
     changes its own part alone (which it may split).
     """
     longest = 1000 * seconds * 4 / 3

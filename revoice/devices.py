@@ -1,7 +1,6 @@
 """Where tensors are computed."""
 
 import fcntl
-import getpass
 import logging
 import os
 import tempfile
@@ -29,20 +28,22 @@ def claim_gpus(count: int) -> None:
     cards = visible.split(",") if visible else list(map(str, range(torch.cuda.device_count())))
     if not count or len(cards) <= count:
         return
-    free = []
+    free: dict[str, IO[str]] = {}
     for card in cards:
-        path = Path(tempfile.gettempdir()) / f"revoice-{getpass.getuser()}-gpu-{card}"
-        file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (until the end)
+        name = f"revoice-{os.getuid()}-gpu-{card.replace('/', '-')}"
+        file = open(Path(tempfile.gettempdir()) / name, "a", encoding="utf-8")  # noqa: SIM115
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
             continue
-        _claimed.append(file)
-        free.append(card)
+        free[card] = file
         if len(free) == count:
+            _claimed.extend(free.values())
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(free)
             return
+    for claimed in free.values():
+        claimed.close()
     logging.getLogger(__name__).warning(
         "%d of %d cards are free, not %d", len(free), len(cards), count
     )

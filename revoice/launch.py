@@ -104,7 +104,10 @@ def processes_per_node(resources: Any) -> int:
         return int(match[1])
     gpus, nodes = resources.get("gpu", 0), resources.get("nodes", 1)
     if gpus % nodes:
-        raise ValueError(f"{gpus} GPUs cannot be shared evenly by {nodes} nodes: ask for `gres`")
+        raise ValueError(
+            f"{gpus} GPUs in all cannot be shared evenly by {nodes} nodes: say in `set-resources` "
+            "how many each node gives, as `gpu: 0` and `gres: gpu:4`"
+        )
     return max(1, gpus // nodes)
 
 

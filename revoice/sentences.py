@@ -9,6 +9,7 @@ from lhotse.cut import Cut
 from revoice.presets import Prompt
 from revoice.synthesis import Request
 from revoice.text import Tokenizer
+from revoice.text.corpus import judge
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,14 @@ def request_of(sentence: Sentence, tokenizer: Tokenizer) -> Request:
     if sentence.cut:
         said = prompt_of(sentence.cut)
     else:
-        _, ids, languages = tokenizer(sentence.text, sentence.language)
-        if not ids:
-            raise ValueError(f"synthesis.extra: nothing of {sentence.text!r} can be spoken")
-        said = Prompt(ids, languages)
+        try:
+            tokens = tokenizer(sentence.text, sentence.language)
+        except ValueError as error:
+            raise ValueError(f"synthesis.extra: {error}") from None
+        reason, bad = judge(tokens, tokenizer.unknown)
+        if bad:
+            raise ValueError(f"synthesis.extra: {sentence.text!r}: {reason}")
+        said = Prompt(tokens.ids, tokens.languages)
     prompt = prompt_of(sentence.prompt)
     between, before, after = tokenizer.separator, tokenizer.ends[:1], tokenizer.ends[1:]
     first, last = said.languages[0], said.languages[-1]

@@ -1,4 +1,5 @@
 import gc
+import hashlib
 import os
 import re
 import shutil
@@ -99,7 +100,7 @@ def text_of(name):
         text += "+" + "+".join(experiment.new_languages)
     if symbol_table(name):
         init = experiment.init
-        text += f"@{init if init in CONFIG.experiments else checkpoint_name(init)}"
+        text += f"@{init if init in CONFIG.experiments else given_name(init)}"
     return text
 
 
@@ -147,57 +148,54 @@ def initial_model(init, part):
         return f"results/{init}/{part}/model.safetensors"
     if init.endswith(".safetensors"):
         return init
-    return f"results/pretrained/{checkpoint_name(init)}/model.safetensors"
+    return f"results/pretrained/{given_name(init)}/model.safetensors"
 
 
-def checkpoint_name(init):
-    """What a model that is given as a file is called here: `vallex`, its file's or folder's name."""
-    path = Path(init)
-    return path.parent.name if path.name == "model.safetensors" else path.stem
+def given_name(init):
+    """What a model that is given as a file is called here, or `vallex`."""
+    if init == "vallex":
+        return init
+    path = Path(os.path.normpath(init))
+    readable = path.parent.name if path.stem == "model" else path.stem
+    return f"{readable}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
 
 
-def given_models():
-    """The models that are given as files, by what they are called here: one name, one file."""
-    given = {}
-    for name, experiment in CONFIG.experiments.items():
-        init = experiment.init
-        if init == "scratch" or init in CONFIG.experiments:
-            continue
-        label = checkpoint_name(init)
-        if given.setdefault(label, init) != init or label in CONFIG.experiments:
-            raise WorkflowError(
-                f"experiments.{name}.init: another model is called {label} here: rename {init}"
-            )
-        if init != "vallex" and label == "vallex":
-            raise WorkflowError(
-                f"experiments.{name}.init: vallex is the published model: rename {init}"
-            )
-        table = symbol_table(name)
-        try:
-            found = load_tokenizer(table).name if table else experiment.tokenizer
-        except ValueError as error:
-            raise WorkflowError(f"experiments.{name}.init: {error}")
-        if found != experiment.tokenizer:
-            raise WorkflowError(
-                f"experiments.{name}: {table} is a table of the tokenizer {found}: "
-                f"set `tokenizer: {found}`"
-            )
-        if init != "vallex" and experiment.tokenizer == "espeak" and not table:
-            table = "tokenizer.json" if init.endswith(".safetensors") else K2SYMBOLS
-            raise WorkflowError(
-                f"experiments.{name}: `init: {init}` with `tokenizer: espeak` needs the symbol table"
-                f" that the model was trained with: put it at {Path(init).parent / table}"
-            )
-    return given
+def check_symbols(name):
+    """That the table of a model given as a file is there, and of the experiment's tokenizer."""
+    experiment, table = CONFIG.experiments[name], symbol_table(name)
+    try:
+        found = load_tokenizer(table).name if table else "vallex"
+    except ValueError as error:
+        raise WorkflowError(f"experiments.{name}.init: {error}")
+    if not table and experiment.tokenizer != found:
+        own = experiment.init.endswith(".safetensors")
+        missing = Path(experiment.init).parent / ("tokenizer.json" if own else K2SYMBOLS)
+        raise WorkflowError(
+            f"experiments.{name}: `init: {experiment.init}` with `tokenizer: espeak` needs the "
+            f"symbol table that the model was trained with: put it at {missing}"
+        )
+    if experiment.tokenizer != found:
+        raise WorkflowError(
+            f"experiments.{name}: {table} is a table of the tokenizer {found}: "
+            f"set `tokenizer: {found}`"
+        )
 
 
-GIVEN = given_models()
-CHECKPOINTS = {
-    label: "data/pretrained/vallex.pt" if label == "vallex" else init
-    for label, init in GIVEN.items()
-    if not init.endswith(".safetensors")
-}
+# Models that are given as files, by their names, with the experiments that start from them
+GIVEN = {}
+for name, experiment in CONFIG.experiments.items():
+    if experiment.init not in {"scratch", *CONFIG.experiments}:
+        GIVEN.setdefault(given_name(experiment.init), []).append(name)
+        if experiment.init != "vallex":
+            check_symbols(name)
 TEXTS = {text_of(name): name for name in reversed(CONFIG.experiments)}
+
+
+def checkpoint_file(name):
+    """The file of a model in an original's form."""
+    return (
+        "data/pretrained/vallex.pt" if name == "vallex" else CONFIG.experiments[GIVEN[name][0]].init
+    )
 
 
 def of_text(w):
@@ -207,7 +205,12 @@ def of_text(w):
 
 def checkpoint_of(w):
     """The record of the published checkpoint's download, or a checkpoint's own file."""
-    return f"data/pretrained/{w.name}.json" if w.name == "vallex" else CHECKPOINTS[w.name]
+    return f"data/pretrained/{w.name}.json" if w.name == "vallex" else checkpoint_file(w.name)
+
+
+def symbols_of(w):
+    """The symbol table of a checkpoint, where an experiment reads it."""
+    return next(filter(None, map(symbol_table, GIVEN[w.name])), [])
 
 
 def grown(amount, per_shard_minute=0):

@@ -97,7 +97,7 @@ rule manifests:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=grown(4000),
+        mem_mb=lambda w, attempt: attempt * int(3000 + 0.2 * indexed_minutes([w.corpus])),
         runtime=grown(60),
     params:
         corpus=lambda w: section(CORPORA[w.corpus]),

@@ -26,7 +26,7 @@ rule fetch_pretrained:
 rule import_checkpoint:
     input:
         checkpoint=checkpoint_of,
-        symbols=lambda w: table_beside(CHECKPOINTS[w.name]) or [],
+        symbols=symbols_of,
     output:
         weights="results/pretrained/{name}/model.safetensors",
         meta="results/pretrained/{name}/model.json",
@@ -40,8 +40,8 @@ rule import_checkpoint:
         mem_mb=grown(6000),
         runtime=grown(30),
     params:
-        path=lambda w: CHECKPOINTS[w.name],
-        code=digest_of("revoice.checkpoints", "revoice.text.espeak", "revoice.text.vallex"),
+        path=lambda w: checkpoint_file(w.name),
+        code=digest_of("revoice.checkpoints", "revoice.text"),
     message:
         "{wildcards.name}: importing an original checkpoint"
     script:

@@ -290,18 +290,21 @@ def test_conforming_files_are_linked(root: Path, converted: Callable) -> None:
 
 
 def test_links_outlast_a_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, is_absolute in [("here", False), ("anywhere", True)]:
-        here = tmp_path / name
-        (here / "mine").mkdir(parents=True)
-        (here / "audio").mkdir()
+    (tmp_path / "far").mkdir()
+    for number, root in enumerate(["mine", "../far", str(tmp_path / "far"), "link"]):
+        here = tmp_path / str(number)
+        here.mkdir()
         monkeypatch.chdir(here)
-        soundfile.write("mine/a.wav", tone(), SAMPLE_RATE, subtype="PCM_16")
-        root = here / "mine" if is_absolute else Path("mine")
-        (source,) = resample("mine", ["a.wav"], root, Path("audio"), AudioConfig())
-        monkeypatch.chdir(tmp_path)
-        moved = here.rename(tmp_path / f"{name} else")
+        for folder in ("mine", "audio"):
+            Path(folder).mkdir()
+        Path("link").symlink_to(tmp_path / "far")
+        soundfile.write(f"{root}/a.wav", tone(), SAMPLE_RATE, subtype="PCM_16")
+        (source,) = resample("mine", ["a.wav"], Path(root), Path("audio"), AudioConfig())
         assert source.linked
-        assert (moved / "audio" / f"{source.id}.wav").exists() is not is_absolute
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "deep").mkdir(exist_ok=True)
+        moved = here.rename(tmp_path / "deep" / str(number))
+        assert (moved / "audio" / f"{source.id}.wav").exists()
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,11 @@ def test_prompt_and_sentence_are_one_text(cuts: list, wrapped: bool) -> None:
 
 def test_an_extra_sentence_must_have_a_sound(cuts: list) -> None:
     sentence = Sentence("extra-1", '"', "en", "me", cuts[0])
-    with pytest.raises(ValueError, match=r"synthesis\.extra: nothing of"):
+    with pytest.raises(ValueError, match=r"synthesis\.extra: .* nothing of the text can be spoken"):
         request_of(sentence, VallexTokenizer())
+    espeak = EspeakTokenizer.build([("well!", "en")])
+    with pytest.raises(ValueError, match=r"synthesis\.extra: .* nothing of the text can be spoken"):
+        request_of(replace(sentence, text="!"), espeak)
+    with pytest.raises(ValueError, match=r"synthesis\.extra: 'quick' .* the training texts lack"):
+        request_of(replace(sentence, text="quick"), espeak)
     assert request_of(replace(sentence, text="well"), VallexTokenizer()).ids

@@ -499,7 +499,7 @@ def test_validation_at_the_end_of_each_epoch(make_job: Callable[..., Job]) -> No
 )
 def test_processes_on_a_node(resources: dict[str, Any], processes: int) -> None:
     assert launch.processes_per_node(resources) == processes
-    with pytest.raises(ValueError, match="3 GPUs cannot be shared evenly by 2 nodes"):
+    with pytest.raises(ValueError, match="3 GPUs in all cannot be shared evenly by 2 nodes"):
         launch.processes_per_node({"gpu": 3, "nodes": 2})
 
 

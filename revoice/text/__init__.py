@@ -35,11 +35,11 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
         if name == "vallex":
             tokenizer = VallexTokenizer(stored["mend"], stored["symbols"], stored["languages"])
         else:
-            tokenizer = EspeakTokenizer(stored["symbols"], stored["wrapped"])
+            tokenizer = EspeakTokenizer(stored["symbols"], stored.get("wrapped", False))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is not a whole {name} tokenizer ({type(error).__name__}: {error}). "
-            "Delete it and run again."
+            "If the workflow made it, delete it and run again."
         ) from None
     return tokenizer
 

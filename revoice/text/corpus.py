@@ -49,7 +49,7 @@ def tokenize_cuts(
     kept = []
     rows: list[dict[str, Any]] = []
     for cut, (text, _), tokens in zip(all_cuts, texts, converted, strict=True):
-        reason, bad = _judge(tokens, tokenizer.unknown)
+        reason, bad = judge(tokens, tokenizer.unknown)
         if reason:
             rows.append({"id": cut.id, "text": text, "reason": reason, "kept": not bad})
         if bad or isinstance(tokens, str):
@@ -100,8 +100,13 @@ def _convert_one(text: tuple[str, str], tokenizer: Tokenizer) -> Tokens | str:
         return str(error)
 
 
-def _judge(tokens: Tokens | str, unknown: int) -> tuple[str, bool]:
-    """What there is to report, "" if nothing, and whether it makes the text bad."""
+def judge(tokens: Tokens | str, unknown: int) -> tuple[str, bool]:
+    """What there is to report of a text, "" if nothing, and whether that makes it bad.
+
+    Args:
+        tokens: of the text, or why there are none.
+        unknown: the id of symbols outside the vocabulary.
+    """
     if isinstance(tokens, str):
         return tokens, True
     known = [s for s, i in zip(tokens.symbols, tokens.ids, strict=True) if i != unknown]

@@ -92,7 +92,7 @@ class EspeakTokenizer:
         """
         symbols = []
         try:
-            for number, line in enumerate(Path(path).read_text("utf-8").splitlines(), 1):
+            for number, line in enumerate(Path(path).read_text("utf-8-sig").splitlines(), 1):
                 fields = line.split()
                 if fields and (len(fields) != 2 or not fields[1].isdigit()):
                     raise ValueError(f"line {number}, {line!r}, is not a symbol and its number")

@@ -265,7 +265,8 @@ def test_a_model_by_lifeitengs_trainer(record: Record, copy: Path, snakemake: Sn
     assert tokenizer.symbols[: len(table)] == table
     assert len(table) < tokenizer.num_symbols
     assert tokenizer.ends == (1, 2)
-    before = load_file(copy / "results/pretrained/best/model.safetensors")
+    (imported,) = (copy / "results/pretrained").glob("best-*/model.safetensors")
+    before = load_file(imported)
     after = load_file(copy / "results/mine/model.safetensors")
     embedding = "ar_text_embedding.word_embeddings.weight"
     assert len(after[embedding]) == max(VALLE.text_symbols, tokenizer.num_symbols)
@@ -278,7 +279,7 @@ def test_a_model_by_lifeitengs_trainer(record: Record, copy: Path, snakemake: Sn
         shutil.copyfile(copy / "results/mine" / name, copy / "given" / name)
     config["experiments"]["mine"]["init"] = "given/model.safetensors"
     jobs = snakemake(copy, "-n", target, *ONE_THREAD, config=config).succeeded().jobs
-    assert "tokenize_text asterisk.espeak@given" in jobs
+    assert any(job.startswith("tokenize_text asterisk.espeak@given-") for job in jobs)
     assert not any(job.startswith("import_checkpoint") for job in jobs)
     (copy / "given/model.json").unlink()
     run = snakemake(copy, "-n", target, *ONE_THREAD, config=config)
