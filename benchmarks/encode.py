@@ -29,18 +29,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from revoice.codec.encodec import BANDWIDTH, EncodecCodec, EncodecModel, encode_batch
 from revoice.files import atomic, write_json
 
-# What is in no row above.
-TRIED = """\
-What it comes to: the convolutions take most of the time, and they are as fast as the caches let
-them be. A recording as a whole does not fit, two seconds of it do, so segments gain most, with the
-samples that the convolutions look back to in front of each and the LSTM's state handed on. Batches
-gain what short recordings lose in small matrices; larger ones cost memory, and their best is no
-steadier. Processes beside threads gain where threads wait for each other: in the LSTM, which has a
-step for every frame. Folding the weight norm and inference mode spare a tenth.
-
-Tried and left: the residual blocks' convolutions and activations in one function gave nothing that
-could be measured.""".splitlines()
-
 Audio = list[NDArray[np.float32]]
 Codes = list[NDArray[np.int16]]
 
@@ -268,8 +256,6 @@ def main() -> None:
         "",
         "A margin is the difference between the squared distances of the two codes, relative to "
         "the terms that it is computed from; 1e-4 is what float32 can lose there.",
-        "",
-        *TRIED,
     ]
     with atomic(folder / "encode.md") as temporary:
         temporary.write_text("\n".join(lines) + "\n", "utf-8")

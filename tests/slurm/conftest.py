@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -52,7 +54,14 @@ def snakemake(slurm: Environment) -> Iterator[Run]:
         environment = slurm | {"OMP_NUM_THREADS": "1"}
         with open(folder / "snakemake.out", "a") as log:
             process = subprocess.Popen(
-                command, cwd=folder, env=environment, text=True, stdout=log, stderr=log
+                command,
+                cwd=folder,
+                env=environment,
+                text=True,
+                stdout=log,
+                stderr=log,
+                # tests in several processes do not heed SIGINT, nor would what they start
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )
         running.append(process)
         return process

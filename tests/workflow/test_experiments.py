@@ -282,6 +282,7 @@ def test_a_model_by_lifeitengs_trainer(record: Record, copy: Path, snakemake: Sn
     assert any(job.startswith("tokenize_text asterisk.espeak@given-") for job in jobs)
     assert not any(job.startswith("import_checkpoint") for job in jobs)
     (copy / "given/model.json").unlink()
+    shutil.rmtree(copy / "results/mine")
     run = snakemake(copy, "-n", target, *ONE_THREAD, config=config)
     assert run.returncode != 0
     assert "given/model.json" in run.output
