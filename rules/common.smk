@@ -107,10 +107,8 @@ def text_of(name):
 def symbol_table(name):
     """The table that an experiment's tokenizer goes on from, where the initial model has its own."""
     experiment = CONFIG.experiments[name]
-    init = CONFIG.experiments.get(experiment.init)
-    if init:
-        own = init.tokenizer == experiment.tokenizer and has_own_table(experiment.init)
-        return tokenizer_of(experiment.init) if own else None
+    if experiment.init in CONFIG.experiments:
+        return tokenizer_of(experiment.init) if has_own_table(experiment.init) else None
     given = experiment.init not in {"scratch", "vallex"}
     if given and (experiment.tokenizer == "espeak" or experiment.init.endswith(".safetensors")):
         return table_beside(experiment.init)
