@@ -3,7 +3,8 @@
 import sys
 import types
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils import remove_weight_norm
 from torch.nn.utils.rnn import pad_sequence
 
+from revoice.codec.search import Search
 from revoice.files import atomic
 
 # encodec imports torchaudio for helpers that read, write and resample files, none of which is
@@ -39,6 +41,8 @@ SEGMENT = 150  # frames that the convolutions see at once
 CONTEXT = 3  # frames before them: more than the receptive field of the strided convolutions (797)
 SHORT = 7  # frames; the last convolution's padding mirrors 6, shorter recordings go alone
 ROWS = {"cpu": 1, "cuda": 128}  # segments in one pass of the convolutions
+REMEMBERED = {"cpu": 8, "cuda": 128}  # recordings in one pass of the LSTM
+STEPS = 25  # frames of them at once
 
 
 class EncodecCodec:
@@ -68,6 +72,9 @@ class EncodecCodec:
         model.set_target_bandwidth(BANDWIDTH)
         self._model = model.eval().requires_grad_(False).to(device)
         self._device = torch.device(device)
+        layers = self._model.quantizer.vq.layers[: self.num_quantizers]
+        self._codebooks = [layer.codebook.cpu().numpy() for layer in layers]
+        self._searches = [Search(codebook) for codebook in self._codebooks]
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
         """Codes (ceil(N / 320), 8) int16 of (N,) mono samples at 24 kHz in [-1, 1].
@@ -116,7 +123,7 @@ def convert(published: str | Path, path: str | Path) -> None:
 def encode_batch(
     codec: EncodecCodec, recordings: Sequence[NDArray[np.float32]]
 ) -> list[NDArray[np.int16]]:
-    """Codes of several recordings, the same as one by one but for rounding.
+    """Codes of several recordings; on a CPU the same as one by one.
 
     The strided convolutions are causal and see less than three frames back: recordings go through
     them in segments of two seconds, which bounds memory and makes batches without padding. The
@@ -129,42 +136,80 @@ def encode_batch(
     Returns:
         (ceil(N / 320), 8) int16 for each.
     """
-    encoder = codec._model.encoder.model
-    strided, rest = encoder[:-3], encoder[-3:]  # rest: LSTM, ELU, last convolution
     checked = [_checked(samples) for samples in recordings]
     frames = [-(-len(samples) // HOP) for samples in checked]
     codes = [np.zeros((0, codec.num_quantizers), np.int16) for _ in checked]
+    encoder, device = codec._model.encoder.model, codec._device
+    strided, slstm, last = encoder[:-3], encoder[-3], encoder[-2:]
+    with _one_thread(device):
+        for i, count in enumerate(frames):
+            if 0 < count < SHORT:
+                codes[i] = _quantise(codec, encoder(checked[i].to(device)[None, None]))
+        long = [i for i, count in enumerate(frames) if count >= SHORT]
+        seen = _convolved(strided, [checked[i] for i in long], device)
+        remembered = _remembered(slstm.lstm, seen, REMEMBERED[device.type])
+        for i, now, before in zip(long, seen, remembered, strict=True):
+            codes[i] = _quantise(codec, last((now + before).T[None]))
+    return codes
 
-    long = [i for i, count in enumerate(frames) if count >= SHORT]
-    for i, count in enumerate(frames):
-        if 0 < count < SHORT:
-            codes[i] = _quantise(codec, encoder(checked[i].to(codec._device)[None, None]))[0]
-    if not long:
-        return codes
 
+def _convolved(
+    strided: torch.nn.Sequential, recordings: Sequence[Tensor], device: torch.device
+) -> list[Tensor]:
+    """Samples (N,) of each recording to (ceil(N / 320), 512)."""
+    frames = [-(-len(samples) // HOP) for samples in recordings]
     rows: list[tuple[int, int, int]] = []  # recording, first frame with context, first without
-    for i in long:
-        rows += [(i, max(0, at - CONTEXT), at) for at in range(0, frames[i], SEGMENT)]
-    pieces = [checked[i][start * HOP : (at + SEGMENT) * HOP] for i, start, at in rows]
+    for i, count in enumerate(frames):
+        rows += [(i, max(0, at - CONTEXT), at) for at in range(0, count, SEGMENT)]
+    pieces = [recordings[i][start * HOP : (at + SEGMENT) * HOP] for i, start, at in rows]
     features: dict[tuple[int, int], Tensor] = {}
     order = sorted(range(len(rows)), key=lambda row: len(pieces[row]))
-    size = ROWS.get(codec._device.type, 1)
+    size = ROWS[device.type]
     for group in (order[at : at + size] for at in range(0, len(order), size)):
         lengths = torch.tensor([len(pieces[row]) for row in group])
         batch = pad_sequence([pieces[row] for row in group], batch_first=True)[:, None]
-        for row, output in zip(
-            group, _convolve(strided, batch.to(codec._device), lengths), strict=True
-        ):
+        outputs = _convolve(strided, batch.to(device), lengths)
+        for row, output in zip(group, outputs, strict=True):
             i, start, at = rows[row]
             features[i, at] = output[:, at - start : min(at + SEGMENT, frames[i]) - start]
-
-    whole = [
-        torch.cat([features[i, at] for at in range(0, frames[i], SEGMENT)], dim=1).T for i in long
+    return [
+        torch.cat([features[i, at] for at in range(0, count, SEGMENT)], dim=1).T
+        for i, count in enumerate(frames)
     ]
-    embedded = rest(pad_sequence(whole, batch_first=True).transpose(1, 2))
-    for i, result in zip(long, _quantise(codec, embedded), strict=True):
-        codes[i] = result[: frames[i]]
-    return codes
+
+
+@contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """Within the block a CPU computes with one thread: how many there are would show in codes."""
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _remembered(lstm: torch.nn.LSTM, sequences: Sequence[Tensor], rows: int) -> list[Tensor]:
+    """What an LSTM gives for sequences (T, 512), several side by side.
+
+    It always sees `rows` of them and `STEPS` steps, filled up with zeros: where every product has
+    one shape, a row's result depends on that row alone.
+    """
+    results: list[Tensor] = []
+    for first in range(0, len(sequences), rows):
+        group = sequences[first : first + rows]
+        length = -(-max(map(len, group)) // STEPS) * STEPS
+        batch = group[0].new_zeros(length, rows, group[0].shape[1])
+        for row, sequence in enumerate(group):
+            batch[: len(sequence), row] = sequence
+        state, pieces = None, []
+        for at in range(0, length, STEPS):
+            piece, state = lstm(batch[at : at + STEPS], state)
+            pieces.append(piece)
+        whole = torch.cat(pieces)
+        results += [whole[: len(sequence), row] for row, sequence in enumerate(group)]
+    return results
 
 
 def _checked(samples: NDArray[np.float32]) -> Tensor:
@@ -196,7 +241,11 @@ def _convolve(layers: torch.nn.Sequential, batch: Tensor, lengths: Tensor) -> Te
     return batch
 
 
-def _quantise(codec: EncodecCodec, embedded: Tensor) -> list[NDArray[np.int16]]:
-    """(B, 128, T) to B arrays (T, 8)."""
-    codes = codec._model.quantizer.encode(embedded, codec.frame_rate, BANDWIDTH)  # (8, B, T)
-    return list(codes.permute(1, 2, 0).to(torch.int16).cpu().numpy())
+def _quantise(codec: EncodecCodec, embedded: Tensor) -> NDArray[np.int16]:
+    """(1, 128, T) to (T, 8): each codebook takes the entry nearest to what is left over."""
+    left = embedded[0].T.float().cpu().numpy()
+    codes = np.empty((len(left), codec.num_quantizers), np.int16)
+    for k, codebook in enumerate(codec._codebooks):
+        codes[:, k] = codec._searches[k].nearest(left)
+        left = left - codebook[codes[:, k]]
+    return codes

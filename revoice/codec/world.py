@@ -32,6 +32,7 @@ from safetensors.numpy import save_file
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
+from revoice.codec.search import Search
 from revoice.files import atomic
 
 RATE = 24000  # Hz
@@ -108,6 +109,7 @@ class WorldCodec:
         if codebooks.shape != expected or mean.shape != (WIDTH,):
             raise ValueError(f"codebooks have the shape {codebooks.shape}, expected {expected}")
         self._codebooks, self._mean = codebooks, mean
+        self._searches = [_search(*pair) for pair in zip(codebooks, GROUPS, strict=True)]
         self._floor, self._change_cost = floor, change_cost
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -119,7 +121,7 @@ class WorldCodec:
         codes = np.empty((len(scaled), self.num_quantizers), np.int16)
         for k, codebook in enumerate(self._codebooks):
             change_cost = self._change_cost if k == 0 else 0.0
-            codes[:, k] = _nearest(scaled, codebook, GROUPS[k], change_cost)
+            codes[:, k] = _nearest(scaled, self._searches[k], GROUPS[k], change_cost)
             scaled = scaled - codebook[codes[:, k]]
         return codes
 
@@ -184,7 +186,7 @@ class WorldCodec:
         codebooks, errors = [], []
         for group in GROUPS:
             codebook = _kmeans(scaled, group, weights, cls.bins, seed)
-            scaled = scaled - codebook[_nearest(scaled, codebook, group)]
+            scaled = scaled - codebook[_nearest(scaled, _search(codebook, group), group)]
             errors.append(float(np.square(scaled * group).sum(axis=1).mean()))
             codebooks.append(codebook)
         return cls(np.stack(codebooks), mean, floor, change_cost=errors[0] / 2)
@@ -273,9 +275,14 @@ def _envelope(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
     )
 
 
+def _search(codebook: NDArray[np.float32], group: NDArray[np.float64]) -> Search:
+    columns = np.flatnonzero(group)
+    return Search(codebook[:, columns] * group[columns])
+
+
 def _nearest(
     scaled: NDArray[np.float64],
-    codebook: NDArray[np.float32],
+    search: Search,
     group: NDArray[np.float64],
     change_cost: float = 0.0,
 ) -> NDArray[np.int64]:
@@ -284,31 +291,27 @@ def _nearest(
     With a `change_cost`, the indices with the least sum of squared distances and changes.
     """
     columns = np.flatnonzero(group)
-    entries = (codebook[:, columns] * group[columns]).astype(np.float32)
-    points = (scaled[:, columns] * group[columns]).astype(np.float32)
-    indices = [np.zeros(0, np.int64)]
-    for at in range(0, len(points), PIECE):
-        piece = points[at : at + PIECE]
-        distances = np.square(entries).sum(axis=1) - 2 * piece @ entries.T
-        indices.append(
-            cheapest_path(distances, change_cost) if change_cost else distances.argmin(axis=1)
-        )
-    return np.concatenate(indices)
+    points = scaled[:, columns] * group[columns]
+    if not change_cost:
+        return search.nearest(points)
+    pieces = [points[at : at + PIECE] for at in range(0, len(points), PIECE)]
+    paths = [cheapest_path(search.distances(piece), change_cost) for piece in pieces]
+    return np.concatenate([np.zeros(0, np.int64), *paths])
 
 
-def cheapest_path(distances: NDArray[np.float32], change_cost: float) -> NDArray[np.int64]:
+def cheapest_path(costs: NDArray[np.float64], change_cost: float) -> NDArray[np.int64]:
     """The path (T,) through (T, entries) of least cost, by the Viterbi algorithm."""
-    cost = distances[0].astype(np.float64)
-    stays = np.zeros(distances.shape, bool)
-    best = np.zeros(len(distances), np.int64)  # what the frame before was, where it changes
-    for t in range(1, len(distances)):
+    cost = costs[0].copy()
+    stays = np.zeros(costs.shape, bool)
+    best = np.zeros(len(costs), np.int64)  # what the frame before was, where it changes
+    for t in range(1, len(costs)):
         best[t] = cost.argmin()
         changed = cost[best[t]] + change_cost
         stays[t] = cost <= changed
-        cost = np.minimum(cost, changed) + distances[t]
-    path = np.zeros(len(distances), np.int64)
+        cost = np.minimum(cost, changed) + costs[t]
+    path = np.zeros(len(costs), np.int64)
     path[-1] = cost.argmin()
-    for t in range(len(distances) - 1, 0, -1):
+    for t in range(len(costs) - 1, 0, -1):
         path[t - 1] = path[t] if stays[t, path[t]] else best[t]
     return path
 

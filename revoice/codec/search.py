@@ -1,0 +1,44 @@
+"""The nearest entry of a codebook, the same whatever computes it.
+
+A product of matrices rounds differently with every BLAS, thread count and batch, and where two
+entries are about equally near, that decides. So points and entries are rounded to whole numbers of
+some 23 bits first, as exact as float32: sums of their products are exact in float64, in any order.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+MANTISSA = 53  # bits of a float64
+ROWS = 1024  # points that are compared at once, which bounds memory
+
+
+class Search:
+    """Finds points (T, C) among the entries (K, C) of a codebook."""
+
+    def __init__(self, entries: NDArray[np.floating]) -> None:
+        entries = entries.astype(np.float64)
+        self._bits = (MANTISSA - max(1, entries.shape[1] - 1).bit_length()) // 2
+        whole, scale = _whole(entries, self._bits)
+        self._whole, self._scale = np.ascontiguousarray(whole.T), scale.T
+        self._squares = sum(np.square(column) for column in entries.T)  # in their order
+
+    def distances(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(T, K) squared distances, less the point's own square."""
+        whole, scale = _whole(points.astype(np.float64), self._bits)
+        products = whole @ self._whole
+        products *= -2 * scale * self._scale
+        products += self._squares
+        return products
+
+    def nearest(self, points: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Index (T,) of the entry with the least squared distance; of equal ones the first."""
+        pieces = (points[at : at + ROWS] for at in range(0, len(points), ROWS))
+        found = [self.distances(piece).argmin(axis=1) for piece in pieces]
+        return np.concatenate([np.zeros(0, np.int64), *found])
+
+
+def _whole(rows: NDArray[np.float64], bits: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each row as whole numbers below 2^bits, and the power of two (T, 1) that they are times."""
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
+    scale = np.ldexp(1.0, np.frexp(largest)[1] - bits)
+    return np.rint(rows / scale), scale
