@@ -71,4 +71,4 @@ report: setup # results/report.html: Snakemake's own account of a finished run
 	snakemake --report results/report.html
 
 clean-work: setup # remove the states of trainings that nobody has gone on with for 30 days
-	python -c "from revoice.resume import clean_work; clean_work('work', max_age_days=$(or $(DAYS),30))"
+	python -c "from revoice.training.state import clean_work; clean_work('work', max_age_days=$(or $(DAYS),30))"

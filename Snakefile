@@ -15,12 +15,13 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
-include: "rules/data.smk"
+include: "rules/corpus.smk"
 include: "rules/codec.smk"
 include: "rules/text.smk"
-include: "rules/pretrained.smk"
+include: "rules/model.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
+include: "rules/report.smk"
 
 
 rule all:

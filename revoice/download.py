@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 import requests
 import yaml
 
-from revoice.files import read_json, sha256, write_json
+from revoice.files import RESOURCES, read_json, sha256, write_json
 
 log = logging.getLogger(__name__)
 
-PUBLISHED = Path(__file__).parent.parent / "resources" / "pretrained.yaml"
+PUBLISHED = RESOURCES / "pretrained.yaml"
 BLOCK = 1 << 16  # bytes; a transfer that breaks off loses less than one block
 
 

@@ -10,6 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PACKAGE = Path(__file__).resolve().parent
+# In the project they lie beside the library, in an installed one inside it.
+RESOURCES = PACKAGE / "resources"
+if not RESOURCES.is_dir():
+    RESOURCES = PACKAGE.parent / "resources"
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:

@@ -69,7 +69,7 @@ rule encode:
         runtime=grown(10, per_shard_minute=2),
         gpu=GPU,
     params:
-        code=digest_of("revoice.codec", "revoice.encoding"),
+        code=digest_of("revoice.codec", "revoice.codec.cuts"),
     message:
         "{wildcards.corpus}/{wildcards.shard}: audio to codes"
     script:

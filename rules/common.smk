@@ -7,10 +7,11 @@ import signal
 from pathlib import Path
 
 from revoice.config import load_config
-from revoice.corpus import corpus_root, index_corpus, listed_shards
+from revoice.corpus.index import index_corpus
+from revoice.corpus.naming import corpus_root, listed_shards
 from revoice.files import read_json, sha256
 from revoice.text import load_tokenizer
-from revoice.workflow import digest_of, share_library, free_stale_locks
+from revoice.workflow.scripts import digest_of, share_library, free_stale_locks
 
 share_library()
 
@@ -268,16 +269,16 @@ def stage_params(part):
 
 
 TRAINING_CODE = digest_of(
-    "revoice.resume",
-    "revoice.evaluation",
-    "revoice.launch",
-    "revoice.training",
-    "revoice.data",
-    "revoice.model",
-    "revoice.metrics",
-    "revoice.optim",
-    "revoice.lora",
-    "revoice.checkpoints",
+    "revoice.training.state",
+    "revoice.evaluation.evaluate",
+    "revoice.training.launch",
+    "revoice.training.train",
+    "revoice.training.data",
+    "revoice.model.valle",
+    "revoice.model.losses",
+    "revoice.training.optim",
+    "revoice.model.finetune",
+    "revoice.model.checkpoint",
 )
 
 

@@ -30,7 +30,7 @@ rule evaluate:
     params:
         evaluation=section(CONFIG.evaluation),
         corpora=lambda w: CONFIG.experiments[w.experiment].corpora,
-        code=digest_of("revoice.evaluation", "revoice.tables", "revoice.metrics"),
+        code=digest_of("revoice.evaluation.evaluate", "revoice.report.tables", "revoice.model.losses"),
     message:
         "{wildcards.experiment}: loss and Top10Accuracy on train, dev and test"
     script:
@@ -62,7 +62,7 @@ rule synthesize:
         gpu=GPU,
     params:
         synthesis=section(CONFIG.synthesis),
-        code=digest_of("revoice.synthesis", "revoice.sentences", "revoice.model", "revoice.codec"),
+        code=digest_of("revoice.model.generate", "revoice.evaluation.sentences", "revoice.model.valle", "revoice.codec"),
     message:
         "{wildcards.experiment}: speaking the test sentences"
     script:
@@ -96,60 +96,8 @@ rule score:
         runtime=grown(240),
     params:
         score=section(CONFIG.score),
-        code=digest_of("revoice.scoring", "revoice.normalize", "revoice.tables"),
+        code=digest_of("revoice.evaluation.scoring", "revoice.evaluation.normalize", "revoice.report.tables"),
     message:
         "{wildcards.experiment}: word error rate, speaker similarity, DNSMOS, duration"
     script:
         "../scripts/score.py"
-
-
-rule summarize:
-    input:
-        evaluations=expand("results/{experiment}/evaluation.json", experiment=CONFIG.experiments),
-        scores=expand("results/{experiment}/scores.csv", experiment=CONFIG.experiments),
-        clips=expand("results/{experiment}/scores_per_sentence.csv", experiment=CONFIG.experiments),
-        metrics=trained_files("metrics.csv"),
-        training=trained_files("training.json"),
-        codec="results/codec/codec.json",
-    output:
-        page="results/index.html",
-        media=directory("results/media"),
-        markdown="results/summary.md",
-        csv=report(
-            "results/summary.csv",
-            caption="../report/summary.rst",
-            category="All experiments",
-            labels={"what": "table"},
-        ),
-        curves=report(
-            expand("results/{experiment}/curves.svg", experiment=CONFIG.experiments),
-            caption="../report/curves.rst",
-            category="Loss and Top10Accuracy",
-        ),
-    log:
-        "logs/summarize.log",
-    benchmark:
-        "results/benchmarks/summarize.tsv"
-    conda:
-        "../envs/evaluation.yaml"
-    resources:
-        mem_mb=grown(2000),
-        runtime=grown(30),
-    params:
-        experiments={name: section(e) for name, e in CONFIG.experiments.items()},
-        seeds={
-            "split": CONFIG.split.seed,
-            "codec": CONFIG.codec.seed,
-            "synthesis": CONFIG.synthesis.seed,
-        },
-        code=digest_of(
-            "revoice.page",
-            "revoice.curves",
-            "revoice.tables",
-            "revoice.scoring",
-            "revoice.templates",
-        ),
-    message:
-        "Tables of all experiments, curves, and the page to listen to"
-    script:
-        "../scripts/summarize.py"

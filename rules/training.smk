@@ -23,7 +23,7 @@ rule select_cuts:
         runtime=grown(60),
     params:
         limits=lambda w: section(CONFIG.experiments[w.experiment].limits),
-        code=digest_of("revoice.data", "revoice.examples"),
+        code=digest_of("revoice.training.data", "revoice.training.examples"),
     message:
         "{wildcards.experiment}: joining codes and text, leaving out what does not fit"
     script:
@@ -84,29 +84,3 @@ rule train_nar:
         "{wildcards.experiment}: training the NAR"
     script:
         "../scripts/train_nar.py"
-
-
-rule assemble:
-    input:
-        ar="results/{experiment}/ar/model.safetensors",
-        nar="results/{experiment}/nar/model.safetensors",
-        tokenizer=lambda w: tokenizer_of(w.experiment),
-    output:
-        weights="results/{experiment}/model.safetensors",
-        meta="results/{experiment}/model.json",
-        tokenizer="results/{experiment}/tokenizer.json",
-    log:
-        "logs/assemble/{experiment}.log",
-    benchmark:
-        "results/benchmarks/assemble/{experiment}.tsv"
-    conda:
-        "../envs/training.yaml"
-    resources:
-        mem_mb=grown(4000),
-        runtime=grown(30),
-    params:
-        code=digest_of("revoice.checkpoints"),
-    message:
-        "{wildcards.experiment}: joining AR and NAR into one model"
-    script:
-        "../scripts/assemble.py"

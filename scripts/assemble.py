@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from revoice.checkpoints import assemble
+from revoice.model.checkpoint import assemble
 from revoice.text import load_tokenizer
-from revoice.workflow import script_logging
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 assemble(

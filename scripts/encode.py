@@ -3,10 +3,10 @@
 from lhotse import CutSet, RecordingSet
 
 from revoice.codec import load_codec
+from revoice.codec.cuts import encode_cuts
 from revoice.devices import claim_gpus
-from revoice.encoding import encode_cuts
 from revoice.files import atomic
-from revoice.workflow import script_logging
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 claim_gpus(snakemake.resources.get("gpu", 0))

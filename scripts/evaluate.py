@@ -4,13 +4,13 @@ from pathlib import Path
 
 from lhotse import CutSet
 
-from revoice.checkpoints import load_model
 from revoice.devices import best_device, claim_gpus
-from revoice.evaluation import evaluate
+from revoice.evaluation.evaluate import evaluate
 from revoice.files import read_json, write_json
-from revoice.tables import provenance, write_tables
+from revoice.model.checkpoint import load_model
+from revoice.report.tables import provenance, write_tables
 from revoice.text import check_tokenizer, load_tokenizer
-from revoice.workflow import script_logging
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 claim_gpus(snakemake.resources.get("gpu", 0))

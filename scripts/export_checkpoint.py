@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from revoice.checkpoints import export_checkpoint
-from revoice.workflow import script_logging
+from revoice.model.checkpoint import export_checkpoint
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 export_checkpoint(Path(snakemake.input.weights).with_suffix(""), snakemake.output[0])

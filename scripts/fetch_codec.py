@@ -6,7 +6,7 @@ The weights are kept in data/ and are no output of the rule: Snakemake would rem
 from revoice.codec.choice import choose_codec
 from revoice.config import CodecConfig
 from revoice.files import write_json
-from revoice.workflow import script_logging
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 config = CodecConfig(**snakemake.params.codec)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from revoice.asterisk import fetch
+from revoice.corpus.asterisk import fetch
 from revoice.files import write_json
-from revoice.workflow import script_logging
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 record = Path(snakemake.output[0])

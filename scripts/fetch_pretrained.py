@@ -2,7 +2,7 @@
 
 from revoice.download import download, read_published
 from revoice.files import write_json
-from revoice.workflow import script_logging
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 weights = read_published(snakemake.params.name)

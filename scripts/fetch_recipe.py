@@ -7,7 +7,7 @@ from lhotse.recipes import download_libritts, download_ljspeech
 
 from revoice.config import CorpusConfig
 from revoice.files import write_json
-from revoice.workflow import script_logging
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 corpus = CorpusConfig(**snakemake.params.corpus)

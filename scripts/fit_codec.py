@@ -1,12 +1,12 @@
 """The codec ready for use: EnCodec's weights converted, or WORLD's codebooks fitted."""
 
 from revoice.codec import describe_codec
+from revoice.codec.cuts import sample_recordings
 from revoice.codec.encodec import convert
 from revoice.codec.world import WorldCodec
 from revoice.config import CodecConfig
-from revoice.encoding import sample_recordings
 from revoice.files import read_json, write_json
-from revoice.workflow import script_logging
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 config = CodecConfig(**snakemake.params.settings["codec"])

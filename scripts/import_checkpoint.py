@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from revoice.checkpoints import import_checkpoint
+from revoice.model.checkpoint import import_checkpoint
 from revoice.text import VallexTokenizer, load_tokenizer
-from revoice.workflow import script_logging
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 config = import_checkpoint(

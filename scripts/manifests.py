@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from revoice.config import CorpusConfig, SplitConfig
+from revoice.corpus.manifests import write_manifests
 from revoice.files import atomic
-from revoice.manifests import write_manifests
-from revoice.workflow import script_logging
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 tables = {

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from revoice.audio import as_rows, recordings_of, resample
 from revoice.config import AudioConfig
-from revoice.corpus import read_shard
+from revoice.corpus.audio import as_rows, recordings_of, resample
+from revoice.corpus.naming import read_shard
 from revoice.files import atomic
-from revoice.workflow import script_logging
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 audio = AudioConfig(**snakemake.params.audio)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from revoice.config import ScoreConfig
+from revoice.evaluation.scoring import score_sentences, scores_markdown
 from revoice.files import atomic, read_json
-from revoice.scoring import score_sentences, scores_markdown
-from revoice.tables import provenance
-from revoice.workflow import script_logging
+from revoice.report.tables import provenance
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 sentences = pd.read_csv(

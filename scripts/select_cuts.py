@@ -7,10 +7,10 @@ import pandas as pd
 from lhotse import CutSet
 
 from revoice.config import LimitsConfig
-from revoice.data import excluded_row, exclusion_reason
-from revoice.examples import attach_codes
 from revoice.files import atomic
-from revoice.workflow import script_logging
+from revoice.training.data import excluded_row, exclusion_reason
+from revoice.training.examples import attach_codes
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 limits = LimitsConfig(**snakemake.params.limits)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from revoice.curves import write_curves
 from revoice.files import read_json
-from revoice.page import compare, read_experiment, write_page
-from revoice.tables import write_summary
-from revoice.workflow import script_logging
+from revoice.report.curves import write_curves
+from revoice.report.page import compare, read_experiment, write_page
+from revoice.report.tables import write_summary
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 page = Path(snakemake.output.page)

@@ -7,15 +7,15 @@ import pandas as pd
 import soundfile
 from lhotse import CutSet
 
-from revoice.checkpoints import load_model
 from revoice.codec import load_codec
 from revoice.config import SynthesisConfig
 from revoice.devices import best_device, claim_gpus
+from revoice.evaluation.sentences import choose_sentences, request_of
 from revoice.files import atomic
-from revoice.sentences import choose_sentences, request_of
-from revoice.synthesis import Sampling, synthesize
+from revoice.model.checkpoint import load_model
+from revoice.model.generate import Sampling, synthesize
 from revoice.text import check_tokenizer, load_tokenizer
-from revoice.workflow import script_logging
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 claim_gpus(snakemake.resources.get("gpu", 0))

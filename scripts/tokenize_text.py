@@ -6,11 +6,11 @@ import pandas as pd
 from lhotse import CutSet
 
 from revoice.config import TextConfig
+from revoice.corpus.manifests import text_key
 from revoice.files import atomic
-from revoice.manifests import text_key
 from revoice.text import EspeakTokenizer, VallexTokenizer, load_tokenizer
-from revoice.text.corpus import tokenize_cuts
-from revoice.workflow import script_logging
+from revoice.text.cuts import tokenize_cuts
+from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 config = TextConfig(**snakemake.params.text)

@@ -7,6 +7,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
+SLOW = {ROOT / "tests" / room for room in ("slurm", "workflow")}
 SHARING_A_RUN = {"test_pipeline", "test_report", "test_reruns"}
 
 
@@ -26,7 +27,7 @@ class TogetherScheduling(LoadScopeScheduling):
         path = Path(nodeid.partition("::")[0])
         if path.parent.name == "slurm":
             return "slurm"
-        return "finished" if path.stem in SHARING_A_RUN else path.stem
+        return "finished" if path.stem in SHARING_A_RUN else path.as_posix()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -36,4 +37,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherSche
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest starts first."""
-    items.sort(key=lambda item: item.path.parent.name not in {"slurm", "workflow"})
+    items.sort(key=lambda item: item.path.parent not in SLOW)

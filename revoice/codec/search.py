@@ -16,15 +16,15 @@ class Search:
     """Finds points (T, C) among the entries (K, C) of a codebook."""
 
     def __init__(self, entries: NDArray[np.floating]) -> None:
-        entries = entries.astype(np.float64)
+        precise = np.asarray(entries, np.float64)
         self._bits = (MANTISSA - max(1, entries.shape[1] - 1).bit_length()) // 2
-        whole, scale = _whole(entries, self._bits)
+        whole, scale = _whole(precise, self._bits)
         self._whole, self._scale = np.ascontiguousarray(whole.T), scale.T
-        self._squares = sum(np.square(column) for column in entries.T)  # in their order
+        self._squares = sum(np.square(column) for column in precise.T)  # in their order
 
     def distances(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """(T, K) squared distances, less the point's own square."""
-        whole, scale = _whole(points.astype(np.float64), self._bits)
+        whole, scale = _whole(np.asarray(points, np.float64), self._bits)
         products = whole @ self._whole
         products *= -2 * scale * self._scale
         products += self._squares

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from revoice.optim import ScaledAdam, eden
+from revoice.training.optim import ScaledAdam, eden
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.slurm.cluster import gpus_of, jobs_of
+from tests.helpers.cluster import gpus_of, jobs_of
 
 Environment = dict[str, str]
 Run = Callable[..., subprocess.Popen[str]]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.slurm.cluster import gpus_of, jobs_of, stop
-from tests.workflow import small
+from tests.helpers import small
+from tests.helpers.cluster import gpus_of, jobs_of, stop
 
 ROOT = Path(__file__).resolve().parents[2]
 Environment = dict[str, str]

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from revoice.config import CorpusConfig
-from revoice.corpus import assign_shards, scan
-from tests.workflow import small
+from revoice.corpus.index import assign_shards, scan
+from tests.helpers import small
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent

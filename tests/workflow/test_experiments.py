@@ -19,13 +19,13 @@ import yaml
 from lhotse import CutSet
 from safetensors.torch import load_file
 
-from revoice.checkpoints import read_checkpoint
 from revoice.config import Config, load_config
+from revoice.corpus.manifests import SPLITS, text_key
 from revoice.files import read_json, sha256
-from revoice.manifests import SPLITS, text_key
-from revoice.model import AR, NAR, ModelConfig, tied_tensors
+from revoice.model.checkpoint import read_checkpoint
+from revoice.model.valle import AR, NAR, ModelConfig, tied_tensors
 from revoice.text import load_tokenizer
-from tests.workflow import small
+from tests.helpers import small
 from tests.workflow.conftest import ROOT, Run, Snakemake, set_aside
 
 FEW: dict[str, Any] = {

@@ -15,12 +15,12 @@ from lhotse import (
     validate_recordings_and_supervisions,
 )
 
+from revoice.evaluation.scoring import KINDS
 from revoice.files import read_json, sha256
-from revoice.scoring import KINDS
-from revoice.tables import PARTS, PHASES
+from revoice.report.tables import PARTS, PHASES
 from revoice.text import load_tokenizer
-from revoice.training import COLUMNS
-from tests.browser import check_page
+from revoice.training.train import COLUMNS
+from tests.helpers.browser import check_page
 from tests.workflow.conftest import Finished, Snakemake
 
 EXPERIMENTS = ("tiny", "other")

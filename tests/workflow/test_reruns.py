@@ -15,7 +15,8 @@ import yaml
 from lhotse import CutSet
 
 from revoice.config import CorpusConfig
-from revoice.corpus import AudioFile, assign_shards, read_shard, scan, slug
+from revoice.corpus.index import AudioFile, assign_shards, scan
+from revoice.corpus.naming import read_shard, slug
 from revoice.files import read_json, sha256
 from tests.workflow.conftest import Finished, Run, Snakemake
 

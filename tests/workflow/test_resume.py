@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from revoice.files import read_json, sha256
-from tests.workflow import small
+from tests.helpers import small
 from tests.workflow.conftest import Snakemake, set_aside
 
 PARTS = ("ar", "nar")

@@ -1,0 +1,1 @@
+"""Tables, curves and the page to listen to."""

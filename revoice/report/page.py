@@ -1,0 +1,305 @@
+"""The page to listen to: every test sentence, the tables and curves, and what made them."""
+
+import math
+import platform
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from revoice.evaluation.scoring import KINDS, explanations, score_text
+from revoice.files import atomic, read_json, sha256
+from revoice.report.curves import VALUES, panel, read_metrics
+from revoice.report.tables import (
+    FOOTNOTES,
+    PARTS,
+    evaluation_table,
+    flatten,
+    number_text,
+    quantizer_table,
+    quantizers_by_phase,
+    summary_table,
+)
+
+PACKAGES = ["revoice", "snakemake", "lhotse", "torch", "encodec", "pyworld-prebuilt", "phonemizer"]
+TRAINING = {
+    "parameters": "Parameters",
+    "trainable_parameters": "Trained",
+    "steps": "Steps",
+    "epochs": "Epochs",
+    "best_epoch": "Best epoch",
+    "best_step": "Best step",
+    "minutes": "Minutes",
+    "peak_memory_mb": "Peak memory MB",
+    "device": "Device",
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What the rules before have written about one experiment."""
+
+    name: str
+    config: Mapping[str, Any]  # its section of the configuration
+    evaluation: Mapping[str, Any]  # evaluation.json
+    scores: pd.DataFrame  # scores.csv
+    clips: pd.DataFrame  # scores_per_sentence.csv
+    training: Mapping[str, Mapping[str, Any]]  # part -> training.json, trained parts only
+    metrics: Mapping[str, pd.DataFrame]  # part -> metrics.csv, trained parts only
+
+
+def read_experiment(folder: str | Path, config: Mapping[str, Any]) -> Experiment:
+    """Read `results/{experiment}`; a part that was not trained has no training.json there."""
+    folder = Path(folder)
+    records = {part: folder / part / "training.json" for part in PARTS if config.get(part)}
+    return Experiment(
+        name=folder.name,
+        config=config,
+        evaluation=read_json(folder / "evaluation.json"),
+        scores=pd.read_csv(folder / "scores.csv", keep_default_na=False),
+        clips=pd.read_csv(
+            folder / "scores_per_sentence.csv", dtype={"id": str, "speaker": str, "prompt_id": str}
+        ),
+        training={part: read_json(path) for part, path in records.items()},
+        metrics=read_metrics(
+            {part: path.with_name("metrics.csv") for part, path in records.items()}
+        ),
+    )
+
+
+def compare(experiments: Iterable[Experiment]) -> pd.DataFrame:
+    """The table of `revoice.report.tables.summary_table` for these experiments."""
+    return summary_table(
+        {
+            e.name: {"config": e.config, "evaluation": e.evaluation, "training": e.training}
+            for e in experiments
+        }
+    )
+
+
+def write_page(
+    path: str | Path,
+    media: str | Path,
+    experiments: Sequence[Experiment],
+    codec: Mapping[str, Any],
+    seeds: Mapping[str, Any],
+) -> None:
+    """Write the page, and the audio it plays into a folder beside it.
+
+    The page links to nothing outside its own folder, so that the folder can be copied.
+
+    Args:
+        path: `index.html`.
+        media: a folder below that of the page; what it held is replaced.
+        experiments: in the order in which they are shown.
+        codec: codec.json; `name` and `reason` are shown.
+        seeds: {what: seed} besides those of the training stages.
+
+    Raises:
+        FileNotFoundError: an audio file that a table names does not exist.
+    """
+    path, media = Path(path), Path(media)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("revoice.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    with atomic(media) as folder:
+        folder.mkdir()
+        link = _Media(folder, media.relative_to(path.parent).as_posix())
+        html = environment.get_template("index.html.j2").render(
+            experiments=[_shown(experiment, link, seeds) for experiment in experiments],
+            comparison=_table(compare(experiments)),
+            footnotes=FOOTNOTES,
+            kinds=list(KINDS.values()),
+            codec=codec,
+            versions=versions(),
+        )
+    with atomic(path) as temporary:
+        temporary.write_text(html, "utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the results depend on, as far as it is installed."""
+    found = {"Python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+class _Media:
+    """Copies audio into the page's folder, each content once, and gives the links."""
+
+    def __init__(self, folder: Path, link: str) -> None:
+        self.folder, self.link = folder, link
+
+    def __call__(self, source: Any) -> str | None:
+        if pd.isna(source) or not source:
+            return None
+        source = Path(source)
+        stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", source.stem)[:60]
+        name = f"{stem}-{sha256(source)[:10]}{source.suffix}"
+        if not (self.folder / name).exists():
+            shutil.copyfile(source, self.folder / name)
+        return f"{self.link}/{name}"
+
+
+def _shown(experiment: Experiment, link: _Media, seeds: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template shows of an experiment."""
+    config, evaluation = experiment.config, experiment.evaluation
+    stages = {part: config[part] for part in PARTS if config.get(part)}
+    stage_seeds = {f"{part.upper()} training": stage["seed"] for part, stage in stages.items()}
+    quantizers = quantizer_table(evaluation)
+    return {
+        "name": experiment.name,
+        "scratch": config.get("init") == "scratch",
+        "init": config.get("init"),
+        "minutes": round(sum(t["seconds"] for t in experiment.training.values()) / 60),
+        "trained": [part.upper() for part in experiment.training],
+        "scores": _scores(experiment.scores),
+        "explanations": explanations(experiment.scores),
+        "sentences": [
+            _sentence(rows, link) for _, rows in experiment.clips.groupby("id", sort=False)
+        ],
+        "evaluation": _table(evaluation_table(evaluation)),
+        "quantizers": _table(quantizers_by_phase(quantizers)) if len(quantizers) else None,
+        "training": _training(experiment.training),
+        "curves": [
+            {
+                "svg": Markup(panel(part, metrics, value)),
+                "says": _says(part, metrics, value),
+            }
+            for part, metrics in experiment.metrics.items()
+            for value in VALUES
+        ],
+        "made_by": evaluation.get("made_by", {}),
+        "seeds": ", ".join(f"{what} {seed}" for what, seed in (stage_seeds | dict(seeds)).items()),
+        "config": {k: v for k, v in flatten(config).items() if v not in (None, [], {})},
+    }
+
+
+def _sentence(rows: pd.DataFrame, link: _Media) -> dict[str, Any]:
+    """One test sentence with its three clips."""
+    first = rows.iloc[0]
+    return {
+        "id": first["id"],
+        "text": first["text"],
+        "language": first["language"],
+        "speaker": first["speaker"],
+        "prompt": link(first["prompt"]),
+        "prompt_id": first["prompt_id"],
+        "clips": [_clip(row, row["kind"], link) for _, row in rows.iterrows()],
+    }
+
+
+def _clip(row: pd.Series, kind: str, link: _Media) -> dict[str, Any]:
+    """A player's file and figures, or why there is none."""
+    source = link(row["wav"])
+    why = {
+        "recording": "No recording: this sentence comes from the configuration.",
+        "reconstruction": "No reconstruction, for there is no recording.",
+        "synthesis": "No sound: the model ended before the first frame.",
+    }
+    transcript, errors = row["transcript"], row["errors"]
+    shown = {
+        "seconds": "{:.1f}\u202fs",
+        "similarity": "similarity {:.2f}",
+        "dnsmos": "DNSMOS {:.2f}",
+    }
+    return {
+        "kind": kind,
+        "title": KINDS[kind],
+        "source": source,
+        "why": None if source else why[kind],
+        "figures": [form.format(row[c]) for c, form in shown.items() if not pd.isna(row[c])],
+        "heard": None if not source or pd.isna(transcript) else transcript,
+        "errors": None if pd.isna(errors) or not source else int(errors),
+        "words": int(row["words"]),
+        "cut_off": kind == "synthesis" and bool(source) and not _flag(row.get("ended", True)),
+        "notes": "" if pd.isna(row["notes"]) or not source else row["notes"],
+    }
+
+
+def _flag(value: Any) -> bool:
+    return str(value).lower() not in {"false", "0", "0.0"}
+
+
+def _scores(scores: pd.DataFrame) -> dict[str, Any]:
+    """The score table; a reason in place of a number is kept apart, to be shown smaller."""
+    titles = {
+        "clips": ("Clips", ""),
+        "wer": ("WER %", scores["wer_by"].iloc[0]),
+        "wer_6": ("WER %, 6 words or more", scores["wer_by"].iloc[0]),
+        "similarity": ("Speaker similarity", scores["similarity_by"].iloc[0]),
+        "dnsmos": ("DNSMOS", scores["dnsmos_by"].iloc[0]),
+        "seconds": ("Mean seconds", ""),
+    }
+    rows = [
+        (row["row"], [score_text(column, _number(row[column])) for column in titles])
+        for _, row in scores.iterrows()
+    ]
+    return {"titles": list(titles.values()), "rows": rows}
+
+
+def _number(value: Any) -> Any:
+    """A number that stood in a column with reasons comes from the CSV as text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _training(training: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    if not training:
+        return None
+    rows = []
+    for part, record in training.items():
+        record = {**record, "minutes": round(record["seconds"] / 60, 1)}
+        values = {title: record.get(key) for key, title in TRAINING.items()}
+        rows.append({"Part": part.upper(), **values})
+    table = pd.DataFrame(rows)
+    return _table(table)
+
+
+def _table(table: pd.DataFrame) -> dict[str, Any]:
+    """Headers and cells as text; which columns hold numbers."""
+    numeric = [pd.api.types.is_numeric_dtype(table[column]) for column in table.columns]
+    rows = [
+        [_grouped(number_text(str(c), row[c]), row[c]) for c in table.columns]
+        for _, row in table.astype(object).iterrows()
+    ]
+    return {"columns": list(zip(map(str, table.columns), numeric, strict=True)), "rows": rows}
+
+
+def _grouped(text: str, value: Any) -> str:
+    """Whole numbers with their thousands apart: 13 824 000."""
+    whole = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if whole and text and not math.isnan(value) and value == int(value) and abs(value) >= 10000:
+        return f"{int(value):,}".replace(",", "\u202f")
+    return text
+
+
+def _says(part: str, metrics: pd.DataFrame, value: str) -> str:
+    """A curve in words, for those who do not see it."""
+    says = f"{part.upper()} {VALUES[value]} against the training step"
+    for split in ("train", "dev"):
+        points = metrics[(metrics["split"] == split) & metrics[value].notna()]
+        if len(points):
+            first, last = points.iloc[0], points.iloc[-1]
+            says += (
+                f"; {split} from {first[value]:.2f} at step {int(first['step'])}"
+                f" to {last[value]:.2f} at step {int(last['step'])}"
+            )
+    return says

@@ -1,0 +1,1 @@
+"""Training of one part, from manifests of codes and tokens to a model."""

@@ -1,0 +1,175 @@
+"""Starting a training: in this process, in several under torchrun, or in a SLURM job's tasks."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+from lhotse import CutSet
+
+from revoice.config import StageConfig
+from revoice.devices import claim_gpus
+from revoice.evaluation.evaluate import Part
+from revoice.files import atomic, read_json, write_json
+from revoice.model.checkpoint import load_meta, save_model
+from revoice.model.valle import ModelConfig
+from revoice.text import check_tokenizer, load_tokenizer
+from revoice.training.train import COLUMNS, INTERRUPTED, Job, make_model, train
+
+
+def run(job: Job, processes: int = 1, nodes: int = 1) -> dict[str, Any]:
+    """Train, and return what training.json holds.
+
+    Args:
+        processes: on a machine, one per GPU; several on one machine are torchrun's.
+        nodes: machines of the SLURM job that this process is in; on several, srun's.
+
+    Exits with status `INTERRUPTED` when a signal ended the training before time; raises
+    RuntimeError when it fails.
+    """
+    if processes == 1 and nodes == 1:
+        return train(job)
+    path = Path(job.work) / f"{job.name}-{job.part}.json"
+    write_json(path, asdict(job))
+    environment = os.environ | {"OMP_NUM_THREADS": str(job.threads)}
+    module = ["-m", "revoice.training.train", str(path)]
+    if nodes > 1:
+        environment = outside_step(environment) | meeting_point()
+        tasks = [f"--nodes={nodes}", f"--ntasks-per-node={processes}"]
+        # the step that this process is in holds the CPUs and GPUs: share them
+        sharing = ["--overlap", "--overcommit", "--cpu-bind=none", "--mem=0"]
+        command = ["srun", *tasks, *sharing, sys.executable, *module]
+    else:
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        command = [sys.executable, *torchrun, *module]
+    job.interrupted.unlink(missing_ok=True)
+    status = wait_for(subprocess.Popen(command, env=environment), with_workers=nodes == 1)
+    if status and job.interrupted.exists():
+        raise SystemExit(INTERRUPTED)
+    if status:
+        raise RuntimeError(f"{' '.join(command)} failed with status {status}; see {job.log}")
+    return read_json(Path(job.out).parent / "training.json")
+
+
+def wait_for(process: subprocess.Popen, with_workers: bool) -> int:
+    """Wait for the end, and hand signals on as SIGUSR1.
+
+    srun passes it to its tasks; torchrun would die of it, so that its workers get it themselves.
+    """
+
+    def hand_on(number: int, frame: Any) -> None:
+        workers = psutil.Process(process.pid).children() if with_workers else [process]
+        for worker in workers:
+            worker.send_signal(signal.SIGUSR1)
+
+    handled = [signal.SIGTERM, signal.SIGUSR1]
+    before = [signal.signal(number, hand_on) for number in handled]
+    try:
+        return process.wait()
+    finally:
+        for number, handler in zip(handled, before, strict=True):
+            signal.signal(number, handler)
+
+
+def meeting_point() -> dict[str, str]:
+    """Where the tasks of a SLURM job find each other: here, as the first of them runs here too."""
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    return {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(port)}
+
+
+def outside_step(environment: dict[str, str]) -> dict[str, str]:
+    """`environment` without what a SLURM step says of itself, which srun would take for wishes."""
+    kept = {"SLURM_JOB_ID", "SLURM_CONF", "SLURM_CLUSTER_NAME"}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in kept or not name.startswith(("SLURM_", "SRUN_"))
+    }
+
+
+def processes_per_node(resources: Any) -> int:
+    """One per GPU that a rule asks for, as `gres: gpu:4` for each node, or as `gpu: 4` in all.
+
+    Raises ValueError where `gpu` is not so many for each of the `nodes`.
+    """
+    if match := re.fullmatch(r"gpu(?::[\w.]+)?:(\d+)", str(resources.get("gres", ""))):
+        return int(match[1])
+    gpus, nodes = resources.get("gpu", 0), resources.get("nodes", 1)
+    if gpus % nodes:
+        raise ValueError(
+            f"{gpus} GPUs in all cannot be shared evenly by {nodes} nodes: say in `set-resources` "
+            "how many each node gives, as `gpu: 0` and `gres: gpu:4`"
+        )
+    return max(1, gpus // nodes)
+
+
+def run_rule(snakemake: Any, part: Part) -> None:
+    """What the rules train_ar and train_nar do."""
+    params, tokenizer = snakemake.params.run, load_tokenizer(snakemake.input.tokenizer)
+    init = snakemake.input.get("init")
+    if init:
+        check_tokenizer(tokenizer, load_meta(Path(init).with_suffix("")), grown=True)
+    job = Job(
+        name=snakemake.wildcards.experiment,
+        part=part,
+        stage=params["stage"] or {},
+        train_cuts=snakemake.input.train,
+        dev_cuts=snakemake.input.dev,
+        work="work",
+        out=str(Path(snakemake.output.weights).with_suffix("")),
+        model=None if init else new_model(params["model"], tokenizer, snakemake.input.train),
+        init=str(Path(init).with_suffix("")) if init else None,
+        new_languages=params["new_languages"],
+        text_symbols=tokenizer.num_symbols,
+        separator=list(tokenizer.separator),
+        ends=list(tokenizer.ends),
+        meta={"tokenizer": tokenizer.meta},
+        threads=snakemake.threads,
+        log=str(snakemake.log[0]),
+    )
+    if params["stage"] is None:
+        adopt(job)
+    else:
+        resources = snakemake.resources
+        claim_gpus(resources.get("gpu", 0))
+        run(job, processes_per_node(resources), resources.get("nodes", 1))
+
+
+def new_model(size: dict[str, int], tokenizer: Any, train_cuts: str) -> dict[str, Any]:
+    """Fields of the `ModelConfig` of a model that starts from nothing.
+
+    It has a language embedding if the training cuts are in several languages.
+    """
+    cuts = CutSet.from_jsonl_lazy(train_cuts)
+    languages = sorted({name for cut in cuts for name in cut.supervisions[0].token_languages})
+    several = len(languages) > 1
+    config = ModelConfig(
+        layout="vallex" if several else "valle",
+        languages=tuple(languages) if several else (),
+        text_symbols=tokenizer.num_symbols,
+        pad=tokenizer.pad,
+        **size,
+    )
+    return asdict(config)
+
+
+def adopt(job: Job) -> None:
+    """Write the part of `job.init` as it is, but for what it grows by, as if trained 0 steps."""
+    model, meta = make_model(job, StageConfig(steps=1))
+    out = Path(job.out)
+    save_model(out, model, {**meta, **job.meta})
+    with atomic(out.parent / "metrics.csv") as temporary:
+        temporary.write_text(",".join(COLUMNS) + "\n", "utf-8")
+    zero = ("steps", "epochs", "best_epoch", "best_step", "seconds", "peak_memory_mb")
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    summary: dict[str, Any] = {**dict.fromkeys(zero, 0), "device": "cpu", "processes": 1}
+    summary |= {"parameters": parameters, "trainable_parameters": 0}
+    write_json(out.parent / "training.json", summary)

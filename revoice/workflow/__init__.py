@@ -1,0 +1,1 @@
+"""What the rules share; the only room that knows Snakemake."""

@@ -1,0 +1,110 @@
+rule fetch_corpus:
+    input:
+        sums=RESOURCES / "asterisk" / "{language}.sha256",
+    output:
+        "data/asterisk/{language}.json",
+    log:
+        "logs/fetch_corpus/{language}.log",
+    benchmark:
+        "results/benchmarks/fetch_corpus/{language}.tsv"
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=500,
+        runtime=grown(30),
+    params:
+        code=digest_of("revoice.corpus.asterisk"),
+    message:
+        "{wildcards.language}: fetching the default corpus"
+    script:
+        "../scripts/fetch_corpus.py"
+
+
+# A checkpoint: which files the corpus has, and so its shards, is known once it is there.
+checkpoint fetch_recipe:
+    output:
+        "data/recipes/{corpus}.json",
+    log:
+        "logs/fetch_recipe/{corpus}.log",
+    benchmark:
+        "results/benchmarks/fetch_recipe/{corpus}.tsv"
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=720,
+    params:
+        corpus=lambda w: section(CORPORA[w.corpus]),
+    message:
+        "{wildcards.corpus}: fetching by Lhotse's recipe"
+    script:
+        "../scripts/fetch_recipe.py"
+
+
+rule resample:
+    input:
+        files="results/corpora/{corpus}/shards/{shard}.tsv",
+        fetched=lambda w: (
+            expand("data/asterisk/{language}.json", language=CORPORA[w.corpus].languages)
+            if CORPORA[w.corpus].kind == "asterisk"
+            else []
+        ),
+    output:
+        audio=directory("results/corpora/{corpus}/audio/{shard}"),
+        table="results/corpora/{corpus}/audio/{shard}.csv",
+        recordings="results/corpora/{corpus}/audio/{shard}.jsonl.gz",
+    log:
+        "logs/resample/{corpus}/{shard}.log",
+    benchmark:
+        "results/benchmarks/resample/{corpus}/{shard}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 2
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(10, per_shard_minute=2),
+    params:
+        root=lambda w: corpus_root(CORPORA[w.corpus]).as_posix(),
+        audio=section(CONFIG.audio, "loudness", "min_seconds", "strict"),
+        code=digest_of("revoice.corpus.audio", "revoice.corpus.index"),
+    message:
+        "{wildcards.corpus}/{wildcards.shard}: any audio to 24 kHz mono"
+    script:
+        "../scripts/resample.py"
+
+
+rule manifests:
+    input:
+        tables=lambda w: of_shards("results/corpora/{corpus}/audio/{shard}.csv", [w.corpus]),
+        recordings=lambda w: of_shards(
+            "results/corpora/{corpus}/audio/{shard}.jsonl.gz", [w.corpus]
+        ),
+        transcripts=lambda w: transcripts_of(w.corpus),
+    output:
+        recordings="results/corpora/{corpus}/recordings.jsonl.gz",
+        supervisions="results/corpora/{corpus}/supervisions.jsonl.gz",
+        train="results/corpora/{corpus}/cuts_train.jsonl.gz",
+        dev="results/corpora/{corpus}/cuts_dev.jsonl.gz",
+        test="results/corpora/{corpus}/cuts_test.jsonl.gz",
+        files="results/corpora/{corpus}/files.csv",
+        rejected="results/corpora/{corpus}/rejected.csv",
+    log:
+        "logs/manifests/{corpus}.log",
+    benchmark:
+        "results/benchmarks/manifests/{corpus}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=lambda w, attempt: attempt * int(3000 + 0.2 * indexed_minutes([w.corpus])),
+        runtime=grown(60),
+    params:
+        corpus=lambda w: section(CORPORA[w.corpus]),
+        split=section(CONFIG.split),
+        strict=CONFIG.audio.strict,
+        code=digest_of("revoice.corpus.manifests", "revoice.corpus.index"),
+    message:
+        "{wildcards.corpus}: Lhotse manifests, split into train, dev and test"
+    script:
+        "../scripts/manifests.py"

@@ -1,0 +1,97 @@
+# The weights are no output: Snakemake would remove a file put there by hand, or a half transfer.
+rule fetch_pretrained:
+    input:
+        resource=RESOURCES / "pretrained.yaml",
+    output:
+        record="data/pretrained/{name}.json",
+    log:
+        "logs/fetch_pretrained/{name}.log",
+    benchmark:
+        "results/benchmarks/fetch_pretrained/{name}.tsv"
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=500,
+        runtime=120,
+    params:
+        name=lambda w: w.name,
+        path="data/pretrained/{name}.pt",
+    message:
+        "{wildcards.name}: fetching the published checkpoint"
+    script:
+        "../scripts/fetch_pretrained.py"
+
+
+rule import_checkpoint:
+    input:
+        checkpoint=checkpoint_of,
+        symbols=symbols_of,
+    output:
+        weights="results/pretrained/{name}/model.safetensors",
+        meta="results/pretrained/{name}/model.json",
+    log:
+        "logs/import_checkpoint/{name}.log",
+    benchmark:
+        "results/benchmarks/import_checkpoint/{name}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=grown(6000),
+        runtime=grown(30),
+    params:
+        path=lambda w: checkpoint_file(w.name),
+        code=digest_of("revoice.model.checkpoint", "revoice.text"),
+    message:
+        "{wildcards.name}: importing an original checkpoint"
+    script:
+        "../scripts/import_checkpoint.py"
+
+
+rule export_checkpoint:
+    input:
+        weights="results/{experiment}/model.safetensors",
+        meta="results/{experiment}/model.json",
+    output:
+        "results/{experiment}/model.pt",
+    log:
+        "logs/export_checkpoint/{experiment}.log",
+    benchmark:
+        "results/benchmarks/export_checkpoint/{experiment}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=grown(6000),
+        runtime=grown(30),
+    params:
+        code=digest_of("revoice.model.checkpoint"),
+    message:
+        "{wildcards.experiment}: exporting to the original's own form"
+    script:
+        "../scripts/export_checkpoint.py"
+
+
+rule assemble:
+    input:
+        ar="results/{experiment}/ar/model.safetensors",
+        nar="results/{experiment}/nar/model.safetensors",
+        tokenizer=lambda w: tokenizer_of(w.experiment),
+    output:
+        weights="results/{experiment}/model.safetensors",
+        meta="results/{experiment}/model.json",
+        tokenizer="results/{experiment}/tokenizer.json",
+    log:
+        "logs/assemble/{experiment}.log",
+    benchmark:
+        "results/benchmarks/assemble/{experiment}.tsv"
+    conda:
+        "../envs/training.yaml"
+    resources:
+        mem_mb=grown(4000),
+        runtime=grown(30),
+    params:
+        code=digest_of("revoice.model.checkpoint"),
+    message:
+        "{wildcards.experiment}: joining AR and NAR into one model"
+    script:
+        "../scripts/assemble.py"

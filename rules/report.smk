@@ -1,0 +1,50 @@
+rule summarize:
+    input:
+        evaluations=expand("results/{experiment}/evaluation.json", experiment=CONFIG.experiments),
+        scores=expand("results/{experiment}/scores.csv", experiment=CONFIG.experiments),
+        clips=expand("results/{experiment}/scores_per_sentence.csv", experiment=CONFIG.experiments),
+        metrics=trained_files("metrics.csv"),
+        training=trained_files("training.json"),
+        codec="results/codec/codec.json",
+    output:
+        page="results/index.html",
+        media=directory("results/media"),
+        markdown="results/summary.md",
+        csv=report(
+            "results/summary.csv",
+            caption="../report/summary.rst",
+            category="All experiments",
+            labels={"what": "table"},
+        ),
+        curves=report(
+            expand("results/{experiment}/curves.svg", experiment=CONFIG.experiments),
+            caption="../report/curves.rst",
+            category="Loss and Top10Accuracy",
+        ),
+    log:
+        "logs/summarize.log",
+    benchmark:
+        "results/benchmarks/summarize.tsv"
+    conda:
+        "../envs/evaluation.yaml"
+    resources:
+        mem_mb=grown(2000),
+        runtime=grown(30),
+    params:
+        experiments={name: section(e) for name, e in CONFIG.experiments.items()},
+        seeds={
+            "split": CONFIG.split.seed,
+            "codec": CONFIG.codec.seed,
+            "synthesis": CONFIG.synthesis.seed,
+        },
+        code=digest_of(
+            "revoice.report.page",
+            "revoice.report.curves",
+            "revoice.report.tables",
+            "revoice.evaluation.scoring",
+            "revoice.report.templates",
+        ),
+    message:
+        "Tables of all experiments, curves, and the page to listen to"
+    script:
+        "../scripts/summarize.py"

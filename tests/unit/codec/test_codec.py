@@ -1,0 +1,413 @@
+"""The two codecs, and the choice between them."""
+
+import itertools
+import json
+import runpy
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import pytest
+import pyworld
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from revoice.codec import choice as choice_module
+from revoice.codec import describe_codec, load_codec
+from revoice.codec.choice import choose_codec
+from revoice.codec.encodec import SEGMENT, EncodecCodec, convert, encode_batch
+from revoice.codec.world import WorldCodec, cheapest_path
+from revoice.config import CodecConfig
+from revoice.download import DownloadError
+from revoice.files import read_json, sha256
+
+ROOT = Path(__file__).resolve().parents[3]
+Samples = NDArray[np.float32]
+
+
+def speech_like(seconds: float, seed: int) -> Samples:
+    """Voiced and unvoiced stretches and pauses, through changing resonances, at 24 kHz."""
+    random = np.random.default_rng(seed)
+    pieces = []
+    while sum(map(len, pieces)) < seconds * 24000:
+        length = int(random.integers(1200, 6000))
+        kind = random.integers(4)
+        time = np.arange(length) / 24000
+        f0 = random.uniform(90, 250) * (1 + 0.1 * np.sin(4 * time))
+        pulses = np.diff(np.floor(np.cumsum(f0) / 24000), prepend=0)
+        source = [pulses, pulses, random.normal(size=length) * 0.1, np.zeros(length)][kind]
+        spectrum = np.fft.rfft(source)
+        frequencies = np.fft.rfftfreq(length, 1 / 24000)
+        gain = sum(
+            1 / (1 + ((frequencies - centre) / 120) ** 2)
+            for centre in random.uniform([300, 900, 2200], [800, 2200, 3500])
+        )
+        piece = np.fft.irfft(spectrum * gain, length) * np.hanning(length)
+        pieces.append(piece / max(1e-3, np.abs(piece).max()) * random.uniform(0.05, 0.5))
+    noise = random.normal(size=int(seconds * 24000)) * 1e-4
+    return (np.concatenate(pieces)[: int(seconds * 24000)] + noise).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def world() -> WorldCodec:
+    return WorldCodec.fit([speech_like(20, seed) for seed in range(3)], seed=1)
+
+
+@pytest.fixture(scope="module")
+def package_model() -> Any:
+    """encodec's own model, with random weights."""
+    return runpy.run_path(str(ROOT / "benchmarks" / "encode.py"))["random_model"](seed=3)
+
+
+@pytest.fixture(scope="module")
+def encodec(package_model: Any) -> EncodecCodec:
+    return EncodecCodec(package_model.state_dict())
+
+
+@pytest.fixture(params=["world", "encodec"])
+def codec(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+def log_mel(samples: Samples) -> NDArray[np.float64]:
+    power = librosa.feature.melspectrogram(y=samples, sr=24000, n_mels=40, hop_length=320)
+    return np.log(power + 1e-4)
+
+
+# Both codecs
+
+
+def test_geometry(codec: Any) -> None:
+    assert (codec.sample_rate, codec.frame_rate) == (24000, 75)
+    assert (codec.num_quantizers, codec.bins) == (8, 1024)
+    public = {name for name in dir(codec) if not name.startswith("_")}
+    instance = public - {"fit", "load", "save"}  # how codecs come to be
+    assert instance == {
+        "encode", "decode", "sample_rate", "frame_rate", "num_quantizers", "bins"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, 319, 320, 321, 1920, 2240, 2241, 24000, 31999])
+def test_frames_of_any_length(codec: Any, length: int) -> None:
+    codes = codec.encode(speech_like(2, 7)[:length])
+    assert codes.dtype == np.int16
+    assert codes.shape == (-(-length // 320), 8)
+    samples = codec.decode(codes)
+    assert samples.dtype == np.float32
+    assert samples.shape == (len(codes) * 320,)
+    assert np.isfinite(samples).all()
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.zeros(12000, np.float32),
+        np.full(12000, 0.3, np.float32),
+        np.sign(speech_like(1, 3)),
+        np.clip(speech_like(1, 3) * 20, -1, 1),
+        np.random.default_rng(0).normal(size=12000).astype(np.float32),
+        speech_like(1, 3) * 1e-5,
+        np.asarray(speech_like(1, 3), np.float64)[::2],
+    ],
+    ids=["silence", "constant", "square", "clipped", "noise", "faint", "float64 with strides"],
+)
+def test_unusual_audio(codec: Any, samples: Samples) -> None:
+    codes = codec.encode(samples)
+    assert codes.min() >= 0
+    assert codes.max() < 1024
+    decoded = codec.decode(codes)
+    assert np.isfinite(decoded).all()
+    assert np.abs(decoded).max() <= 1
+    assert (codec.encode(samples) == codes).all()
+    assert (codec.decode(codes) == decoded).all()
+
+
+def test_bad_input_is_refused(codec: Any) -> None:
+    with pytest.raises(ValueError, match="mono"):
+        codec.encode(np.zeros((1, 24000), np.float32))
+    with pytest.raises(ValueError, match="not finite"):
+        codec.encode(np.array([0, np.nan], np.float32))
+    with pytest.raises(ValueError, match="expected \\(frames, 8\\)"):
+        codec.decode(np.zeros((5, 4), np.int16))
+    for wrong in (-1, 1024):
+        with pytest.raises(ValueError, match="expected 0 to 1023"):
+            codec.decode(np.full((5, 8), wrong, np.int16))
+
+
+def test_published_prompts_decode(codec: Any, shared: Path) -> None:
+    """Real EnCodec codes have our range and layout."""
+    paths = sorted((shared / "parity" / "presets").glob("*.npz"))
+    if not paths:
+        pytest.skip("no presets in ../shared")
+    for path in paths:
+        codes = np.load(path)["audio_tokens"]
+        assert codes.shape[0] == 1
+        assert codes.shape[2] == codec.num_quantizers
+        assert codes.min() >= 0
+        assert codes.max() < codec.bins
+        assert len(codec.decode(codes[0].astype(np.int16))) == codes.shape[1] * 320
+
+
+# WORLD
+
+
+def test_world_keeps_the_spectrum(world: WorldCodec) -> None:
+    original = speech_like(10, 99)
+    decoded = world.decode(world.encode(original))[: len(original)]
+    reference = log_mel(original)
+    error = np.abs(log_mel(decoded) - reference).mean()
+    silence = np.abs(reference.mean() - reference).mean()
+    assert error < 0.5 * silence
+
+
+def test_world_keeps_real_speech(shared: Path) -> None:
+    paths = sorted((shared / "speech" / "LibriTTS").rglob("*.wav"))
+    if not paths:
+        pytest.skip("no LibriTTS in ../shared")
+    recordings = [librosa.load(path, sr=24000)[0] for path in paths]
+    codec = WorldCodec.fit(recordings, seed=1)
+    for original in recordings:
+        decoded = codec.decode(codec.encode(original))[: len(original)]
+        both = np.stack([log_mel(original).ravel(), log_mel(decoded).ravel()])
+        assert np.corrcoef(both)[0, 1] > 0.9
+        loudness = 20 * np.log10(decoded.std() / original.std())
+        assert abs(loudness) < 3
+
+
+def test_world_first_codebook_follows_the_sound(world: WorldCodec) -> None:
+    """Codebook 0 alone, the others as in silence, still tells stretches apart."""
+    original = speech_like(10, 99)
+    codes = world.encode(original)
+    codes[:, 1:] = world.encode(np.zeros(24000, np.float32))[10, 1:]
+    decoded = world.decode(codes)[: len(original)]
+    both = np.stack([log_mel(original).ravel(), log_mel(decoded).ravel()])
+    assert np.corrcoef(both)[0, 1] > 0.5
+
+
+def test_world_pitch_and_voicing(world: WorldCodec) -> None:
+    time = np.arange(24000) / 24000
+    buzz = sum(np.sin(2 * np.pi * 150 * k * time) / k for k in range(1, 20)) * 0.2
+    samples = np.concatenate([buzz, np.random.default_rng(0).normal(size=24000) * 0.05])
+    decoded = world.decode(world.encode(samples.astype(np.float32)))
+    # Harvest, which the codec itself does not use.
+    f0, _ = pyworld.harvest(decoded.astype(np.float64), 24000, frame_period=40 / 3)
+    assert (f0[15:60] > 0).mean() > 0.9
+    assert np.median(f0[15:60]) == pytest.approx(150, rel=0.05)
+    noisy, clear = (
+        librosa.feature.spectral_flatness(y=part).mean()
+        for part in (decoded[24000:], decoded[:24000])
+    )
+    assert noisy > 10 * clear
+
+
+def test_world_is_the_same_each_time(tmp_path: Path) -> None:
+    recordings = [speech_like(6, 1), speech_like(4, 2), speech_like(6, 3)]
+    for name, jobs in (("a", 1), ("b", 2)):
+        WorldCodec.fit(recordings, seed=5, num_jobs=jobs).save(tmp_path / name)
+    WorldCodec.fit(recordings, seed=6).save(tmp_path / "c")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
+
+
+def test_world_saved_and_loaded(world: WorldCodec, tmp_path: Path) -> None:
+    world.save(tmp_path / "codec.safetensors")
+    loaded = WorldCodec.load(tmp_path / "codec.safetensors")
+    samples = speech_like(2, 42)
+    codes = world.encode(samples)
+    assert (loaded.encode(samples) == codes).all()
+    assert (loaded.decode(codes) == world.decode(codes)).all()
+
+
+def test_world_fitted_on_less_than_a_codebook() -> None:
+    """A second of audio has 75 frames; any code decodes, and its own frames come back exactly."""
+    samples = speech_like(1, 4)
+    codec = WorldCodec.fit([samples], seed=1)
+    codes = codec.encode(samples)
+    assert codes.max() < 75
+    assert np.isfinite(codec.decode(np.full((10, 8), 1023, np.int16))).all()
+    assert np.isfinite(codec.decode(codec.encode(speech_like(2, 5)))).all()
+
+
+def test_world_fitted_on_silence_and_on_nothing() -> None:
+    codec = WorldCodec.fit([np.zeros(24000, np.float32)], seed=1)
+    assert np.abs(codec.decode(codec.encode(np.zeros(24000, np.float32)))).max() < 1e-2
+    for nothing in ([], [np.zeros(0, np.float32)]):
+        with pytest.raises(ValueError, match="there is none"):
+            WorldCodec.fit(nothing, seed=1)
+
+
+def test_world_long_audio_in_pieces(world: WorldCodec, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = speech_like(9, 8)
+    whole = world.encode(samples)
+    monkeypatch.setattr("revoice.codec.world.PIECE", 200)
+    pieces = world.encode(samples)
+    assert pieces.shape == whole.shape
+    assert (pieces[:, 0] == whole[:, 0]).mean() > 0.95
+    assert (pieces[:150, 0] == whole[:150, 0]).all()
+
+
+# EnCodec
+
+
+def by_the_package(model: Any, samples: Samples) -> NDArray[np.int64]:
+    with torch.no_grad():
+        (codes, scale), = model.encode(torch.from_numpy(samples)[None, None])  # fmt: skip
+    assert scale is None
+    return codes[0].T.numpy()
+
+
+def test_encodec_agrees_with_the_package(package_model: Any, encodec: EncodecCodec) -> None:
+    """In one batch: short, long, and just around the ends of segments and frames."""
+    edge = SEGMENT * 320
+    lengths = [1, 320, 1921, 2241, 20001, 31777, edge, edge + 1, edge + 640, 2 * edge + 12345]
+    recordings = [speech_like(5, i)[:length] for i, length in enumerate(lengths)]
+    batch = encode_batch(encodec, recordings)
+    different = total = 0
+    for samples, codes in zip(recordings, batch, strict=True):
+        expected = by_the_package(package_model, samples)
+        assert codes.shape == expected.shape
+        assert (encodec.encode(samples) == codes).all(axis=1).mean() > 0.99
+        different += (codes != expected).any(axis=1).sum()
+        total += len(codes)
+    assert len(np.unique(np.concatenate(batch)[:, 0])) > 30  # the comparison means something
+    assert different <= 0.005 * total
+
+
+def test_encodec_decodes_as_the_package(package_model: Any, encodec: EncodecCodec) -> None:
+    codes = encodec.encode(speech_like(2, 1))
+    with torch.no_grad():
+        expected = package_model.decode([(torch.from_numpy(codes.T[None].astype(np.int64)), None)])
+    np.testing.assert_allclose(encodec.decode(codes), expected[0, 0].clamp(-1, 1), atol=1e-5)
+
+
+def test_encodec_leaves_no_stand_in() -> None:
+    """An empty torchaudio in sys.modules would mislead other libraries."""
+    module = sys.modules.get("torchaudio")
+    assert module is None or module.__spec__ is not None
+
+
+def test_encodec_converted_and_loaded(
+    package_model: Any, encodec: EncodecCodec, tmp_path: Path
+) -> None:
+    torch.save(package_model.state_dict(), tmp_path / "published.th")
+    convert(tmp_path / "published.th", tmp_path / "codec.safetensors")
+    chosen = {"name": "encodec_24khz", "reason": "a test", "weights": "published.th"}
+    describe_codec(tmp_path / "codec.json", tmp_path / "codec.safetensors", chosen)
+    codec = load_codec(tmp_path / "codec.json")
+    assert isinstance(codec, EncodecCodec)
+    samples = speech_like(1, 6)
+    assert (codec.encode(samples) == encodec.encode(samples)).all()
+
+
+def test_encodec_refuses_other_weights(tmp_path: Path) -> None:
+    torch.save({"some.weight": torch.zeros(3)}, tmp_path / "other.th")
+    with pytest.raises(ValueError, match="not the weights of encodec_24khz"):
+        convert(tmp_path / "other.th", tmp_path / "codec.safetensors")
+    assert not (tmp_path / "codec.safetensors").exists()
+
+
+# codec.json
+
+
+def test_codec_json(world: WorldCodec, tmp_path: Path) -> None:
+    weights = tmp_path / "codec.safetensors"
+    world.save(weights)
+    chosen = {"name": "world", "reason": "asked for", "weights": None}
+    describe_codec(tmp_path / "codec.json", weights, chosen)
+    description = read_json(tmp_path / "codec.json")
+    digest = sha256(weights)
+    assert description == {
+        "name": "world",
+        "reason": "asked for",
+        "weights": "codec.safetensors",
+        "sha256": digest,
+        "sample_rate": 24000,
+        "frame_rate": 75,
+        "num_quantizers": 8,
+        "bins": 1024,
+        "bandwidth": 6.0,
+        "describe": f"world (codes of 8 x 1024 at 75 Hz, sha256 {digest[:8]})",
+    }
+    codec = load_codec(tmp_path / "codec.json", device="auto")
+    assert isinstance(codec, WorldCodec)
+
+    tensors = load_file(weights)
+    tensors["mean"] = tensors["mean"] + 1
+    save_file(tensors, weights, {"codec": "world"})
+    with pytest.raises(ValueError, match=r"codec\.safetensors has the SHA-256"):
+        load_codec(tmp_path / "codec.json")
+
+
+def test_world_refuses_other_files(tmp_path: Path) -> None:
+    save_file({"mean": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"other\.safetensors does not hold"):
+        WorldCodec.load(tmp_path / "other.safetensors")
+
+
+def test_first_codebook_takes_the_cheapest_path() -> None:
+    """Codes chosen together cost no more than any other sequence of codes."""
+    distances = np.random.default_rng(1).random((6, 3)).astype(np.float32)
+
+    def cost(path: tuple[int, ...]) -> float:
+        changes = sum(a != b for a, b in itertools.pairwise(path))
+        return float(distances[np.arange(6), list(path)].sum() + 0.4 * changes)
+
+    cheapest = min(itertools.product(range(3), repeat=6), key=cost)
+    assert tuple(cheapest_path(distances, 0.4)) == cheapest
+    assert len(set(cheapest_path(distances, 100.0))) == 1
+
+
+# The choice
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """Where weights would be: on a port of this machine where nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    path = tmp_path / "pretrained.yaml"
+    entry = {"url": f"http://127.0.0.1:{port}/w.th", "sha256": "0123"}
+    path.write_text(json.dumps({"encodec_24khz": entry}))
+    return path
+
+
+def test_fallback_with_its_reason(published: Path, tmp_path: Path) -> None:
+    chosen = choose_codec(CodecConfig(fallback="world"), published, tmp_path / "data")
+    assert (chosen["name"], chosen["weights"]) == ("world", None)
+    assert "encodec_24khz cannot be had" in chosen["reason"]
+    assert "w.th" in chosen["reason"]
+    assert "\n" not in chosen["reason"]
+
+
+def test_without_fallback_it_says_what_to_do(published: Path, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"(?s)w\.th.*codec\.fallback: world"):
+        choose_codec(CodecConfig(fallback=None), published, tmp_path / "data")
+
+
+def test_world_by_name_needs_no_network(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice_module, "download", None)  # any use would fail
+    assert choose_codec(CodecConfig(name="world"), published, tmp_path)["name"] == "world"
+
+
+def test_weights_that_are_there_are_verified(published: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "data" / "w.th"
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    entry = json.loads(published.read_text())
+    entry["encodec_24khz"]["sha256"] = sha256(weights)[:8]
+    published.write_text(json.dumps(entry))
+    chosen = choose_codec(CodecConfig(), published, weights.parent)
+    assert chosen["name"] == "encodec_24khz"
+    assert chosen["weights"] == str(weights)
+    assert sha256(weights)[:8] in chosen["reason"]
+
+    weights.write_bytes(b"something else")
+    with pytest.raises(DownloadError, match=r"w\.th"):
+        choose_codec(CodecConfig(), published, weights.parent)

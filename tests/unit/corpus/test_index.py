@@ -1,0 +1,380 @@
+"""The index of a corpus: its files, its shards, and when their lists change."""
+
+import csv
+import os
+import random
+import string
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from revoice.config import CorpusConfig
+from revoice.corpus import index as corpus_module
+from revoice.corpus.asterisk import asterisk_index
+from revoice.corpus.index import AudioFile, assign_shards, index_corpus, read_table, scan
+from revoice.corpus.naming import listed_shards, read_shard, slug
+from revoice.files import sha256
+
+SECONDS = 60.0
+
+
+def folder_corpus(path: Path) -> CorpusConfig:
+    return CorpusConfig(kind="folder", path=str(path))
+
+
+def random_files(count: int, seed: int) -> list[AudioFile]:
+    source = random.Random(seed)
+    letters = string.ascii_letters + string.digits + "äß语 _-."
+    names = {"".join(source.choices(letters, k=source.randint(3, 12))) for _ in range(count)}
+    return [AudioFile(f"{name}x.wav", source.uniform(0.1, 20), "stamp") for name in sorted(names)]
+
+
+def paths(shards: dict[str, list[AudioFile]]) -> dict[str, list[str]]:
+    return {shard: [file.path for file in files] for shard, files in shards.items()}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shards_hold_every_file_once_and_are_about_as_long_as_asked(seed: int) -> None:
+    files = random_files(200, seed)
+    shards = assign_shards(files, SECONDS)
+    assert sorted(file for part in shards.values() for file in part) == sorted(files)
+    for shard, part in shards.items():
+        assert set(shard) <= set("s01")
+        assert part == sorted(part)
+        assert len(part) == 1 or sum(file.seconds for file in part) <= SECONDS * 4 / 3
+    filled = sum(file.seconds for file in files) / (SECONDS * len(shards))
+    assert filled > 0.5, "so few files do not halve evenly, but nearly"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shards_do_not_depend_on_the_order_of_files(seed: int) -> None:
+    files = random_files(100, seed)
+    shuffled = random.Random(seed).sample(files, len(files))
+    assert assign_shards(files, SECONDS) == assign_shards(shuffled, SECONDS)
+
+
+def assert_one_shard_differs(
+    fewer: dict[str, list[str]], more: dict[str, list[str]], path: str
+) -> None:
+    """`more` is `fewer` with `path` in one shard, which may have split for it."""
+    gone = {shard: files for shard, files in fewer.items() if more.get(shard) != files}
+    new = {shard: files for shard, files in more.items() if fewer.get(shard) != files}
+    assert len(gone) <= 1
+    before = [file for files in gone.values() for file in files]
+    after = [file for files in new.values() for file in files]
+    assert sorted([*before, path]) == sorted(after)
+    for shard in gone:
+        assert all(part.startswith(shard) for part in new)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_file_added_or_removed_changes_its_own_shard_alone(seed: int) -> None:
+    files = random_files(150, seed)
+    everything = paths(assign_shards(files, SECONDS))
+    for file in files:
+        without = paths(assign_shards([other for other in files if other != file], SECONDS))
+        assert_one_shard_differs(without, everything, file.path)
+
+
+def test_a_corpus_grown_file_by_file() -> None:
+    files = random_files(120, seed=9)
+    random.Random(9).shuffle(files)
+    shards = paths(assign_shards(files[:1], SECONDS))
+    for count in range(2, len(files) + 1):
+        grown = paths(assign_shards(files[:count], SECONDS))
+        assert_one_shard_differs(shards, grown, files[count - 1].path)
+        shards = grown
+
+
+def test_a_file_longer_than_a_shard_has_one_of_its_own() -> None:
+    files = [AudioFile(f"{i}.wav", 10 * SECONDS if i == 3 else 1.0, "") for i in range(20)]
+    shards = assign_shards(files, SECONDS)
+    (home,) = [part for part in shards.values() if files[3] in part]
+    assert home == [files[3]]
+
+
+def test_files_of_one_name_meet_in_one_shard() -> None:
+    files = random_files(300, seed=4)
+    twins = [AudioFile(name, 5.0, "") for name in ("a/b c.wav", "a-b c.flac", "a/b_c.ogg")]
+    shards = assign_shards([*files, *twins], SECONDS)
+    assert len({shard for shard, part in shards.items() for twin in twins if twin in part}) == 1
+    assert len({slug(twin.path) for twin in twins}) == 1
+
+
+def write(path: Path, content: str | bytes = b"\0" * 48000) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Thirty files of a second each, with transcripts."""
+    root = tmp_path / "recordings"
+    for number in range(30):
+        write(root / f"part{number % 3}" / f"{number}.wav", bytes([number]) * 48000)
+        write(root / f"part{number % 3}" / f"{number}.txt", f"number {number}")
+    return root
+
+
+def lists(folder: Path) -> dict[str, tuple[str, int]]:
+    """Content and time of every list."""
+    files = [*(folder / "shards").glob("*.tsv"), folder / "transcripts.tsv"]
+    return {path.name: (path.read_text("utf-8"), path.stat().st_mtime_ns) for path in files}
+
+
+def changed(before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]]) -> set[str]:
+    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
+
+
+def times(found: dict[str, tuple[str, int]]) -> dict[str, int]:
+    return {name: time for name, (_, time) in found.items()}
+
+
+def shard_with(found: dict[str, tuple[str, int]], path: str) -> str:
+    (name,) = [name for name, (content, _) in found.items() if f"{path}\t" in content]
+    return name
+
+
+def resampled(folder: Path, root: Path) -> None:
+    """Leave the tables that resampling leaves."""
+    for path in (folder / "shards").glob("*.tsv"):
+        table = folder / "audio" / f"{path.stem}.csv"
+        table.parent.mkdir(exist_ok=True)
+        with open(table, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["path", "sha256"])
+            writer.writeheader()
+            for name in read_shard(path):
+                writer.writerow({"path": name, "sha256": sha256(root / name)})
+
+
+def test_index_lists_every_file(recordings: Path, tmp_path: Path) -> None:
+    shards = index_corpus(folder_corpus(recordings), tmp_path / "out", seconds=8)
+    assert shards == listed_shards(tmp_path / "out")
+    assert len(shards) > 3
+    listed = [p for s in shards for p in read_shard(tmp_path / "out" / "shards" / f"{s}.tsv")]
+    assert sorted(listed) == sorted(f"part{n % 3}/{n}.wav" for n in range(30))
+    transcripts = (tmp_path / "out" / "transcripts.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in transcripts] == sorted(
+        f"part{n % 3}/{n}.txt" for n in range(30)
+    )
+
+
+def test_nothing_is_written_where_nothing_changed(recordings: Path, tmp_path: Path) -> None:
+    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    before = lists(tmp_path)
+    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    assert lists(tmp_path) == before
+
+
+def test_a_recording_added_and_removed_changes_one_list(recordings: Path, tmp_path: Path) -> None:
+    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    before = lists(tmp_path)
+    added = write(recordings / "part0" / "new.wav", b"\0" * 480)
+    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    after = lists(tmp_path)
+    assert changed(before, after) == {shard_with(after, "part0/new.wav")}
+    added.unlink()
+    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    assert changed(before, {n: (c, before[n][1]) for n, (c, _) in lists(tmp_path).items()}) == set()
+
+
+def test_lists_of_shards_that_are_no_more_are_removed(recordings: Path, tmp_path: Path) -> None:
+    many = index_corpus(folder_corpus(recordings), tmp_path, seconds=2)
+    one = index_corpus(folder_corpus(recordings), tmp_path, seconds=3600)
+    assert len(many) > len(one) == 1
+    assert listed_shards(tmp_path) == one
+
+
+def test_a_transcript_corrected_changes_the_list_of_transcripts(
+    recordings: Path, tmp_path: Path
+) -> None:
+    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    before = lists(tmp_path)
+    write(recordings / "part0" / "0.txt", "number zero")
+    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    assert changed(before, lists(tmp_path)) == {"transcripts.tsv"}
+
+
+def test_a_file_touched_with_the_same_bytes_leaves_its_list_as_old_as_it_was(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    resampled(tmp_path, recordings)
+    before = lists(tmp_path)
+    os.utime(recordings / "part1" / "4.wav")
+    read: list[Path] = []
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return sha256(path)
+
+    monkeypatch.setattr(corpus_module, "sha256", counted)
+    for _ in range(2):
+        index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+        assert times(lists(tmp_path)) == times(before)
+    assert read == [recordings / "part1" / "4.wav"], "only what was touched is read, and once"
+
+
+def test_a_file_with_other_bytes_of_the_same_size(recordings: Path, tmp_path: Path) -> None:
+    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    resampled(tmp_path, recordings)
+    before = lists(tmp_path)
+    write(recordings / "part1" / "4.wav", b"\7" * 48000)
+    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    after = lists(tmp_path)
+    name = shard_with(after, "part1/4.wav")
+    assert changed(before, after) == {name}
+    assert after[name][1] > before[name][1]
+
+
+def test_a_file_touched_before_its_shard_was_resampled(recordings: Path, tmp_path: Path) -> None:
+    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    before = lists(tmp_path)
+    os.utime(recordings / "part1" / "4.wav")
+    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    assert changed(before, lists(tmp_path)) == {shard_with(before, "part1/4.wav")}
+
+
+def names(files: Iterable[AudioFile]) -> list[str]:
+    return [file.path for file in files]
+
+
+def test_what_is_audio_and_what_is_a_transcript(tmp_path: Path) -> None:
+    for name in ["a.WAV", "b.flac", "c d/e.mp3", ".hidden.wav", "._a.wav", ".cache/f.wav", "g.pdf"]:
+        write(tmp_path / name)
+    for name in ["a.txt", "b.normalized.txt", "c d/e.txt", ".hidden.txt", "notes.md"]:
+        write(tmp_path / name)
+    files, texts = scan(folder_corpus(tmp_path))
+    assert names(files) == ["a.WAV", "b.flac", "c d/e.mp3"]
+    assert [t.split("\t")[0] for t in texts] == ["a.txt", "b.normalized.txt", "c d/e.txt"]
+
+
+@pytest.mark.parametrize("path", [".", "./", "sub/..", "../{here}"])
+def test_paths_of_a_corpus_around_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    write(tmp_path / "sub" / "deeper" / "a.wav")
+    write(tmp_path / "b.wav")
+    monkeypatch.chdir(tmp_path)
+    config = CorpusConfig(kind="folder", path=path.format(here=tmp_path.name))
+    assert names(scan(config)[0]) == ["b.wav", "sub/deeper/a.wav"]
+
+
+def test_links_are_followed_and_dangling_ones_listed_as_absent(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "a.wav")
+    root = tmp_path / "corpus"
+    root.mkdir()
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "dangling.wav").symlink_to(tmp_path / "nowhere.wav")
+    files, _ = scan(folder_corpus(root))
+    assert names(files) == ["dangling.wav", "linked/a.wav"]
+    assert files[0].stamp == "absent"
+
+
+@pytest.mark.parametrize("name", [b"tab\there.wav", b"line\nbreak.wav", b"latin-\xe9.wav"])
+def test_names_that_cannot_stand_in_a_list(tmp_path: Path, name: bytes) -> None:
+    with open(os.path.join(os.fsencode(tmp_path), name), "wb"):
+        pass
+    with pytest.raises(ValueError, match="rename it"):
+        scan(folder_corpus(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "expected"),
+    [
+        ("folder", "absent", "absent is not a folder"),
+        ("folder", "file.wav", "file.wav is not a folder"),
+        ("folder", "empty", "empty holds no audio"),
+        ("table", "empty", "empty is not a file"),
+        ("table", "absent.csv", "absent.csv is not a file"),
+    ],
+)
+def test_corpora_that_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, path: str, expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "file.wav")
+    with pytest.raises(ValueError, match=expected):
+        scan(CorpusConfig.model_validate({"kind": kind, "path": path}))
+
+
+def test_parts_of_a_corpus(tmp_path: Path) -> None:
+    for part in ["dev-clean", "test-clean", "train-clean-100"]:
+        write(tmp_path / part / "84" / "121" / "84_121_0_0.wav")
+        write(tmp_path / part / "84" / "121" / "84_121.trans.tsv")
+    config = CorpusConfig(
+        kind="libritts", path=str(tmp_path), parts=["dev-clean", "train-clean-100/"]
+    )
+    files, texts = scan(config)
+    assert names(files) == [
+        "dev-clean/84/121/84_121_0_0.wav",
+        "train-clean-100/84/121/84_121_0_0.wav",
+    ]
+    assert len(texts) == 2
+    with pytest.raises(ValueError, match="test-other is not a folder"):
+        scan(config.model_copy(update={"parts": ["test-other"]}))
+
+
+@pytest.mark.parametrize(
+    ("name", "separator"), [("list.csv", ","), ("list.tsv", "\t"), ("list.tab", "\t")]
+)
+def test_tables(tmp_path: Path, name: str, separator: str) -> None:
+    write(tmp_path / "audio" / "a.wav")
+    rows = [["path", "text", "speaker"], ["./audio/a.wav", "Hello", "me"], ["b.wav", "you"]]
+    content = "\ufeff" + "\r\n".join(separator.join(row) for row in rows) + "\r\n"
+    table = write(tmp_path / name, content)
+    assert read_table(str(table)) == [
+        {"path": "audio/a.wav", "text": "Hello", "speaker": "me"},
+        {"path": "b.wav", "text": "you", "speaker": ""},
+    ]
+    files, texts = scan(CorpusConfig(kind="table", path=str(table)))
+    assert names(files) == ["audio/a.wav", "b.wav"]
+    assert [file.stamp == "absent" for file in files] == [False, True]
+    assert texts[0].startswith(f"{name}\t")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("path,words\na.wav,hi\n", "no column text; columns are path, words"),
+        ("path;text\na.wav;hi\n", "no column path and text; columns are path;text"),
+        ("", r"no column path and text; columns are \(none\)"),
+        ("path,text\na.wav,one\n,two\n", "line 3 names no path"),
+        ("path,text\na.wav,one\nb.wav,two\n./a.wav,three\n", r"line 4 names a\.wav again"),
+        (b"path,text\na.wav,caf\xe9\n", "is not UTF-8"),
+        ("path,text\n", "holds no audio"),
+    ],
+)
+def test_faults_of_tables(tmp_path: Path, content: str | bytes, expected: str) -> None:
+    table = write(tmp_path / "list.csv", content)
+    with pytest.raises(ValueError, match=expected) as error:
+        scan(CorpusConfig(kind="table", path=str(table)))
+    assert "list.csv" in str(error.value)
+
+
+def test_the_default_corpus_is_known_before_it_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = CorpusConfig(kind="asterisk", languages=["en", "fr"])
+    shards = index_corpus(config, tmp_path / "out", seconds=600)
+    listed = [p for s in shards for p in read_shard(tmp_path / "out" / "shards" / f"{s}.tsv")]
+    expected = [f"{lang}/{path}" for lang in ("en", "fr") for path, _ in asterisk_index(lang)]
+    assert sorted(listed) == sorted(expected)
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_unknown_language_of_the_default_corpus() -> None:
+    with pytest.raises(ValueError, match="xx"):
+        scan(CorpusConfig(kind="asterisk", languages=["xx"]))
+
+
+def test_real_layouts(shared: Path) -> None:
+    for kind, name in [("libritts", "LibriTTS"), ("ljspeech", "LJSpeech-1.1")]:
+        root = shared / "speech" / name
+        files, texts = scan(CorpusConfig.model_validate({"kind": kind, "path": str(root)}))
+        assert names(files) == sorted(p.relative_to(root).as_posix() for p in root.rglob("*.wav"))
+        assert texts

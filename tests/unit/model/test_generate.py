@@ -1,0 +1,265 @@
+"""Synthesis on small random models: batches, cache, sampling, limits, prompts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from revoice.model.generate import GREEDY, Request, Sampling, sample, synthesize
+from revoice.model.prompts import Prompt, read_preset, write_preset
+from revoice.model.valle import AR, BINS, EOS, NAR, ModelConfig
+
+CONFIG = ModelConfig("vallex", 32, 2, 4, text_symbols=20, languages=("en", "zh"), pad=3)
+SHORT = Sampling(top_k=1, max_frames=25)
+
+
+@pytest.fixture(scope="module")
+def models() -> tuple[AR, NAR]:
+    torch.manual_seed(3)
+    ar, nar = AR(CONFIG).eval(), NAR(CONFIG).eval()
+    for model in (ar, nar):  # larger weights than a fresh model's, so that context matters
+        for name, parameter in model.named_parameters():
+            if "alpha" not in name and "norm" not in name:
+                parameter.data.mul_(5.0)
+    return ar, nar
+
+
+def prompt(frames: int, symbols: int, seed: int = 0, language: str = "zh") -> Prompt:
+    generator = np.random.default_rng(seed)
+    return Prompt(
+        generator.integers(0, CONFIG.text_symbols, symbols).tolist(),
+        [language] * symbols,
+        generator.integers(0, BINS, (frames, CONFIG.quantizers)).astype(np.int16),
+    )
+
+
+def request(symbols: int, seed: int = 0, **fields: Any) -> Request:
+    ids = np.random.default_rng(seed).integers(0, CONFIG.text_symbols, symbols).tolist()
+    return Request(ids, ["en"] * symbols, **fields)
+
+
+REQUESTS = [
+    request(4, 0, prompt=prompt(9, 3)),
+    request(1, 1),
+    request(7, 2, prompt=prompt(2, 5, 1), accent="zh"),
+    request(5, 3, prompt=prompt(14, 1, 2, "en")),
+]
+
+
+def same(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    return all(
+        np.array_equal(a.codes, b.codes) and a.ended == b.ended
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def likely_eos(ar: AR, bias: float) -> AR:
+    """The same AR with EOS made more probable: its output row follows the mean of the others."""
+    other = AR(ar.config).eval()
+    other.load_state_dict(ar.state_dict())
+    # Adding the last norm's shift makes the EOS logit a constant.
+    torch.nn.init.zeros_(other.ar_predict_layer.weight.data[EOS])
+    other.ar_decoder.norm.get_parameter("bias").data.zero_()
+    other.ar_decoder.norm.get_parameter("bias").data[0] = 1.0
+    other.ar_decoder.norm.get_parameter("weight").data[0] = 0.0
+    other.ar_predict_layer.weight.data[:, 0] = 0.0
+    other.ar_predict_layer.weight.data[EOS, 0] = bias
+    return other
+
+
+@torch.inference_mode()
+def without_cache(ar: AR, nar: NAR, one: Request, frames: int) -> np.ndarray:
+    """Greedy codes by the models' teacher-forced forward, one frame more each time."""
+    text = torch.tensor([[*one.prompt.ids, *one.ids]])
+    spoken = [*one.prompt.languages, *(one.accent or language for language in one.languages)]
+    languages = torch.tensor([[CONFIG.languages.index(name) for name in spoken]])
+    lens = torch.tensor([text.shape[1]])
+    codes = torch.from_numpy(one.prompt.codes.astype(np.int64))[None]
+    start = codes.shape[1]
+    for _ in range(frames):
+        logits = ar(text, lens, codes, torch.tensor([codes.shape[1]]), languages)
+        following = torch.zeros(1, 1, CONFIG.quantizers, dtype=torch.long)
+        following[0, 0, 0] = logits[0, -1].argmax()
+        codes = torch.cat((codes, following), 1)
+    for quantizer in range(1, CONFIG.quantizers):
+        code_lens = torch.tensor([codes.shape[1]])
+        logits = nar(text, lens, codes, code_lens, quantizer, start, languages)
+        codes[:, start:, quantizer] = logits[:, start:].argmax(-1)
+    return codes[0, start:].numpy()
+
+
+def test_cache_gives_what_the_whole_forward_gives(models: tuple[AR, NAR]) -> None:
+    ar, nar = likely_eos(models[0], -100.0), models[1]
+    for one, found in zip(REQUESTS, synthesize(ar, nar, REQUESTS, SHORT), strict=True):
+        frames = min(25, 16 * (len(one.prompt.ids) + len(one.ids)))
+        assert not found.ended
+        assert found.codes.dtype == np.int16
+        np.testing.assert_array_equal(found.codes, without_cache(ar, nar, one, frames))
+
+
+@pytest.mark.parametrize(
+    "sampling", [SHORT, Sampling(top_k=9, max_frames=25), Sampling(top_p=0.8, temperature=0.7)]
+)
+def test_batches_change_nothing(models: tuple[AR, NAR], sampling: Sampling) -> None:
+    ar, nar = likely_eos(models[0], 2.0), models[1]
+    together = synthesize(ar, nar, REQUESTS, sampling, seed=5)
+    assert same(together, synthesize(ar, nar, REQUESTS, sampling, seed=5, batch_size=1))
+    assert same(together, synthesize(ar, nar, REQUESTS, sampling, seed=5, batch_size=3))
+
+
+def test_greedy_one_by_one(models: tuple[AR, NAR]) -> None:
+    alone = [synthesize(*models, [one], SHORT)[0] for one in REQUESTS]
+    assert same(synthesize(*models, REQUESTS, SHORT), alone)
+
+
+def test_limit_is_sixteen_frames_per_symbol(models: tuple[AR, NAR]) -> None:
+    ar = likely_eos(models[0], -100.0)
+    for one, found in zip(REQUESTS, synthesize(ar, models[1], REQUESTS), strict=True):
+        assert len(found.codes) == 16 * (len(one.prompt.ids) + len(one.ids))
+        assert not found.ended
+
+
+def test_eos_at_the_first_step_is_reported(models: tuple[AR, NAR]) -> None:
+    found = synthesize(likely_eos(models[0], 100.0), models[1], REQUESTS)
+    assert [result.codes.shape for result in found] == [(0, CONFIG.quantizers)] * len(REQUESTS)
+    assert all(result.ended for result in found)
+    assert found[0].log_probability == pytest.approx(0.0, abs=1e-3)
+
+
+def test_eos_ends_some_earlier_than_others(models: tuple[AR, NAR]) -> None:
+    ar = likely_eos(models[0], 4.0)
+    found = synthesize(ar, models[1], [request(6, i) for i in range(12)], Sampling(), seed=2)
+    lengths = [len(result.codes) for result in found]
+    assert len(set(lengths)) > 3
+    assert all(result.ended == (len(result.codes) < 96) for result in found)
+    assert not any((result.codes >= BINS).any() for result in found)
+
+
+def test_seeds(models: tuple[AR, NAR]) -> None:
+    sampling = Sampling(max_frames=25)
+    first = synthesize(*models, REQUESTS, sampling, seed=1)
+    assert same(first, synthesize(*models, REQUESTS, sampling, seed=1))
+    assert not same(first, synthesize(*models, REQUESTS, sampling, seed=2))
+    twice = synthesize(*models, [REQUESTS[0]] * 2, sampling, seed=1)
+    assert not same(twice[:1], twice[1:])
+
+
+def test_best_of_keeps_the_most_probable_that_ended(models: tuple[AR, NAR]) -> None:
+    ar = likely_eos(models[0], 4.0)
+    draws = [
+        synthesize(ar, models[1], REQUESTS[:1], Sampling(max_frames=n), seed=0)[0] for n in (8, 25)
+    ]
+    best = synthesize(ar, models[1], REQUESTS[:1], Sampling(best_of=8, max_frames=25), seed=0)[0]
+    assert best.ended
+    assert len(best.codes)
+    for draw in draws:
+        if draw.ended and len(draw.codes):
+            assert best.log_probability >= draw.log_probability
+    # Greedy draws are all alike.
+    greedy = Sampling(top_k=1, best_of=3, max_frames=25)
+    assert same(synthesize(*models, REQUESTS, greedy), synthesize(*models, REQUESTS, SHORT))
+
+
+def test_language_and_accent(models: tuple[AR, NAR]) -> None:
+    english = request(6)
+    chinese = Request(english.ids, ["zh"] * 6)
+    mixed = Request(english.ids, ["en", "zh"] * 3)
+    as_chinese = request(6, accent="zh")
+    found = synthesize(*models, [english, chinese, mixed, as_chinese], SHORT)
+    assert same(found[1:2], found[3:4])
+    assert not same(found[:1], found[1:2])
+    assert not same(found[:1], found[2:3])
+    # A language that the model lacks may be spoken with an accent that it has.
+    foreign = Request(english.ids, ["de"] * 6, accent="zh")
+    assert same(synthesize(*models, [foreign], SHORT), found[1:2])
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (Request([], []), "no text"),
+        (Request([1, 2], ["en"]), "one language per symbol"),
+        (Request([20], ["en"]), "symbol 20, the model knows 20"),
+        (Request([1], ["en"], Prompt([25], ["en"])), "symbol 25"),
+        (Request([1], ["fr"]), "is in fr; the model knows en, zh"),
+        (Request([1], ["en"], accent="fr"), "is in fr"),
+        (Request([1], ["en"], Prompt([1], ["fr"]), accent="zh"), "is in fr"),
+        (Request([1], ["en"], Prompt([1], ["en"], np.zeros((5, 4), np.int16))), r"\(5, 4\)"),
+    ],
+)
+def test_requests_that_do_not_fit(models: tuple[AR, NAR], bad: Request, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"request 1.*{message}"):
+        synthesize(*models, [request(2), bad], GREEDY)
+
+
+def test_a_model_without_languages() -> None:
+    config = ModelConfig("valle", 32, 1, 2, text_symbols=20, quantizers=4)
+    torch.manual_seed(0)
+    plain = Request([1, 2, 3], ["cy"] * 3)
+    prompted = Request([1, 2], ["cy"] * 2, Prompt([5], ["cy"], np.ones((6, 4), np.int16)))
+    found = synthesize(AR(config).eval(), NAR(config).eval(), [plain, prompted], SHORT)
+    assert [result.codes.shape[1] for result in found] == [4, 4]
+    assert synthesize(AR(config).eval(), NAR(config).eval(), []) == []
+
+
+def test_sample_follows_the_distribution() -> None:
+    logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
+    uniform = (torch.arange(1000) + 0.5) / 1000
+
+    def shares(sampling: Sampling) -> list[float]:
+        drawn = sample(logits.expand(1000, 4), sampling, uniform)
+        return (torch.bincount(drawn, minlength=4) / 1000).tolist()
+
+    assert shares(Sampling()) == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=2e-3)
+    assert shares(Sampling(top_k=2)) == pytest.approx([0.625, 0.375, 0, 0], abs=2e-3)
+    assert shares(Sampling(top_p=0.6)) == pytest.approx([0.625, 0.375, 0, 0], abs=2e-3)
+    assert shares(Sampling(top_p=0.4)) == [1, 0, 0, 0]
+    assert shares(Sampling(top_k=1)) == [1, 0, 0, 0]
+    squared = np.array([0.25, 0.09, 0.0225, 0.0025]) / 0.365
+    assert shares(Sampling(temperature=0.5)) == pytest.approx(squared.tolist(), abs=2e-3)
+    edge = sample(logits.expand(2, 4), Sampling(), torch.tensor([0.0, 1.0]))
+    assert edge.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"top_k": 0}, {"top_p": 0.0}, {"temperature": 0.0}, {"best_of": 0}]
+)
+def test_sampling_that_cannot_be(fields: Any) -> None:
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        Sampling(**fields)
+
+
+def test_preset_round_trip(tmp_path: Path) -> None:
+    voice = prompt(12, 4, language="ja")
+    write_preset(tmp_path / "voice.npz", voice)
+    back = read_preset(tmp_path / "voice.npz")
+    np.testing.assert_array_equal(back.codes, voice.codes)
+    assert (back.ids, back.languages) == (voice.ids, voice.languages)
+    with np.load(tmp_path / "voice.npz") as file:
+        assert int(file["lang_code"]) == 1
+
+
+def test_presets_that_cannot_be(tmp_path: Path) -> None:
+    path = tmp_path / "voice.npz"
+    for languages in (["de"], ["en", "zh"], []):
+        with pytest.raises(ValueError, match=r"voice\.npz: a preset has one language"):
+            write_preset(path, Prompt([1] * len(languages), languages))
+    assert not path.exists()
+    np.savez(path, audio_tokens=np.zeros((1, 3, 8)))
+    with pytest.raises(ValueError, match=r"voice\.npz is not a voice preset"):
+        read_preset(path)
+    np.savez(path, audio_tokens=np.zeros((3, 8)), text_tokens=np.zeros((1, 2)), lang_code=0)
+    with pytest.raises(ValueError, match=r"audio_tokens is \(3, 8\)"):
+        read_preset(path)
+    np.savez(path, audio_tokens=np.zeros((1, 3, 8)), text_tokens=np.zeros((1, 2)), lang_code=3)
+    with pytest.raises(ValueError, match="lang_code 3"):
+        read_preset(path)
+    np.savez(path, audio_tokens=np.array([{}]), text_tokens=np.zeros((1, 2)), lang_code=3)
+    with pytest.raises(ValueError, match=r"voice\.npz is not a voice preset"):
+        read_preset(path)
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(ValueError, match=r"voice\.npz is not a voice preset"):
+        read_preset(path)
