@@ -200,10 +200,10 @@ def test_the_wording_of_a_footnote_reruns_the_tables_and_the_page(
     assert planned() == jobs(restored, "tabulate", "summarize")
 
 
-def test_a_codec_fitted_on_corpora_of_its_own(
+def test_an_experiment_more_refits_no_codec(
     restored: Finished, planned: Callable[..., list[str]]
 ) -> None:
-    """Naming what it was fitted on anyway refits it, as any setting does; an experiment does not."""
+    """Even where it is the first that takes the codec."""
     config = yaml.safe_load((restored.folder / "config.yaml").read_text("utf-8"))
     config["experiments"] = {"new": config["experiments"]["tiny"], **config["experiments"]}
     added = planned(config=config)
