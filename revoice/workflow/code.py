@@ -14,8 +14,7 @@ from typing import Any
 
 from revoice.files import PACKAGE
 
-# The modules that can change what a rule writes, besides its script. A test compares them with what
-# the script reaches.
+# The modules that can change what a script writes. A test compares them with what it reaches.
 READS: dict[str, str] = {}
 # Those of a codec count where that codec is used.
 CODECS = {"encodec_24khz": "codec.encodec codec.search", "world": "codec.world codec.search"}
@@ -23,10 +22,14 @@ CODECS = {"encodec_24khz": "codec.encodec codec.search", "world": "codec.world c
 Digest = Callable[[Any], str]
 
 
-def code_of(rule: str, script: str | None = None) -> Digest:
-    """For a rule's `params`: a function of wildcards that gives the digest of the rule's code."""
-    path = PACKAGE.parent / "scripts" / f"{script or rule}.py"
-    return lambda wildcards: _joined([digest_of(*READS[rule].split()), _digest(path)])
+def code_of(scripts: Path, script: str) -> Digest:
+    """For a rule's `params`: a function of wildcards that gives the digest of all its code.
+
+    Args:
+        scripts: the folder of the scripts, which the library does not bring along.
+    """
+    path = scripts / f"{script}.py"
+    return lambda wildcards: _joined([digest_of(*READS[script].split()), _digest(path)])
 
 
 def codec_code(kind: str, fallback: str | None, made: dict[str, Any] | None) -> dict[str, str]:

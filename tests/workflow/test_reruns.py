@@ -200,6 +200,17 @@ def test_the_wording_of_a_footnote_reruns_the_tables_and_the_page(
     assert planned() == jobs(restored, "tabulate", "summarize")
 
 
+def test_another_codec_beside_the_first(
+    restored: Finished, planned: Callable[..., list[str]]
+) -> None:
+    config = configured(restored, "codecs.second", {"kind": "world", "seed": 2})
+    config["experiments"]["other"]["codec"] = "second"
+    codec = ["fetch_codec second", "fit_codec second"]
+    codec += [f"encode small/second/{shard}" for shard in shards(restored)]
+    rest = jobs(restored, *SELECTED, "summarize", experiments=("other",))
+    assert planned(config=config) == sorted([*codec, *rest])
+
+
 def test_an_experiment_more_refits_no_codec(
     restored: Finished, planned: Callable[..., list[str]]
 ) -> None:

@@ -57,7 +57,6 @@ def test_thirty_corpora_of_64_letters_make_a_name_of_a_file() -> None:
         {"corpora": corpora, "experiments": {"all": experiment | {"corpora": names[:-1]}}}
     )
     assert of.text_of(made, "all") != of.text_of(fewer, "all")
-    assert of.joined(["a", "b"]) == "a+b"
 
 
 def test_what_a_part_starts_from() -> None:
