@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from lhotse import CutSet
 
-from revoice.config import StageConfig
+from revoice.config import TrainConfig
 from revoice.devices import claim_gpus
 from revoice.evaluation.evaluate import Part
 from revoice.files import atomic, read_json, write_json
@@ -163,7 +163,7 @@ def new_model(size: dict[str, int], tokenizer: Any, train_cuts: str) -> dict[str
 
 def adopt(job: Job) -> None:
     """Write the part of `job.init` as it is, but for what it grows by, as if trained 0 steps."""
-    model, meta = make_model(job, StageConfig(steps=1))
+    model, meta = make_model(job, TrainConfig(steps=1))
     out = Path(job.out)
     save_model(out, model, {**meta, **job.meta})
     with atomic(out.parent / "metrics.csv") as temporary:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from revoice.config import StageConfig
+from revoice.config import TrainConfig
 
 
 def make_optimizer(
-    named_parameters: Iterable[tuple[str, nn.Parameter]], stage: StageConfig
+    named_parameters: Iterable[tuple[str, nn.Parameter]], config: TrainConfig
 ) -> torch.optim.Optimizer:
-    """The stage's optimizer over those of the parameters that take a gradient.
+    """The configured optimizer over those of the parameters that take a gradient.
 
     AdamW decays matrices and leaves vectors and scalars (norms, biases, alphas) alone.
 
@@ -23,32 +23,32 @@ def make_optimizer(
     """
     parameters = [parameter for _, parameter in named_parameters if parameter.requires_grad]
     if not parameters:
-        raise ValueError("no parameter is trainable: look at `trainable` and `lora` of the stage")
-    if stage.optimizer == "scaled_adam":
-        return ScaledAdam(parameters, lr=stage.lr)
+        raise ValueError("no parameter is trainable: look at `trainable` and `lora`")
+    if config.optimizer == "scaled_adam":
+        return ScaledAdam(parameters, lr=config.lr)
     groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": stage.weight_decay},
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=stage.lr, betas=(0.9, 0.95))
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, betas=(0.9, 0.95))
 
 
 def make_schedule(
-    optimizer: torch.optim.Optimizer, stage: StageConfig, total_steps: int, steps_per_epoch: float
+    optimizer: torch.optim.Optimizer, config: TrainConfig, total_steps: int, steps_per_epoch: float
 ) -> LambdaLR:
-    """The stage's schedule; call its `step()` after every optimizer step.
+    """The configured schedule; call its `step()` after every optimizer step.
 
     Args:
         total_steps: optimizer steps of the whole training, where the cosine ends.
         steps_per_epoch: for a warm-up given in epochs, and for Eden.
     """
-    warmup = stage.warmup_steps or round((stage.warmup_epochs or 0) * steps_per_epoch)
+    warmup = config.warmup_steps or round((config.warmup_epochs or 0) * steps_per_epoch)
     factors: dict[str, Callable[[int], float]] = {
         "cosine": lambda step: cosine(step, total_steps, warmup),
         "constant": lambda step: warm_up(step, warmup),
         "eden": lambda step: eden(step, int(step // steps_per_epoch), warmup),
     }
-    return LambdaLR(optimizer, factors[stage.schedule])
+    return LambdaLR(optimizer, factors[config.schedule])
 
 
 def warm_up(step: int, warmup: int) -> float:

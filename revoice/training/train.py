@@ -32,7 +32,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from revoice.config import StageConfig
+from revoice.config import TrainConfig
 from revoice.devices import best_device
 from revoice.evaluation.evaluate import Part, batch_loss, count_positions, figures, measure
 from revoice.files import atomic, read_json, sha256, write_json
@@ -138,7 +138,7 @@ def train(job: Job) -> dict[str, Any]:
 
     Returns what training.json holds. Exits with status `INTERRUPTED` after a signal.
     """
-    stage, part, out = StageConfig(**job.stage), job.part, Path(job.out)
+    stage, part, out = TrainConfig(**job.stage), job.part, Path(job.out)
     rank, world_size, device = start_processes()
     torch.set_num_threads(job.threads)
     folder = shared_value(lambda: f"{job.name}-{part}-{job.digest(world_size)}", rank, world_size)
@@ -395,7 +395,7 @@ def train(job: Job) -> dict[str, Any]:
         return summary
 
 
-def make_model(job: Job, stage: StageConfig) -> tuple[AR | NAR, dict[str, Any]]:
+def make_model(job: Job, stage: TrainConfig) -> tuple[AR | NAR, dict[str, Any]]:
     """The part to train, on the CPU, with the stage's dropout, and what is known of its origin."""
     if job.init is None:
         if job.model is None:
