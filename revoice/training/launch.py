@@ -15,8 +15,8 @@ from lhotse import CutSet
 
 from revoice.config import TrainConfig
 from revoice.devices import claim_gpus
-from revoice.evaluation.evaluate import Part
 from revoice.files import atomic, read_json, write_json
+from revoice.model import Part
 from revoice.model.checkpoint import load_meta, save_model
 from revoice.model.valle import ModelConfig
 from revoice.text import check_tokenizer, load_tokenizer

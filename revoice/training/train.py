@@ -34,12 +34,13 @@ from tqdm import tqdm
 
 from revoice.config import TrainConfig
 from revoice.devices import best_device
-from revoice.evaluation.evaluate import Part, batch_loss, count_positions, figures, measure
 from revoice.files import atomic, read_json, sha256, write_json
+from revoice.model import Part
 from revoice.model.checkpoint import PARTS, build, grow, load_part, save_model
 from revoice.model.finetune import add_lora, freeze, merge_lora
 from revoice.model.valle import AR, NAR, ModelConfig
 from revoice.training.data import CodesDataset, Sampler, load_batches, ordered_batches
+from revoice.training.objective import batch_loss, count_positions, figures, measure
 from revoice.training.optim import make_optimizer, make_schedule
 from revoice.training.state import (
     digest_cuts,
@@ -55,7 +56,7 @@ log = logging.getLogger(__name__)
 
 INTERRUPTED = 75  # exit code: the state is saved, the same command goes on (EX_TEMPFAIL)
 CODE = "training.train training.data model.valle model.losses training.optim model.finetune".split()
-CODE += "evaluation.evaluate training.state model.checkpoint".split()
+CODE += "training.objective training.state model.checkpoint".split()
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 COLUMNS = ["step", "epoch", "split", "loss", "top10_accuracy", "learning_rate", "grad_norm"]
 COLUMNS += ["frames_per_second", "peak_memory_mb"]
