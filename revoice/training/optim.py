@@ -1,7 +1,8 @@
-"""Optimizers and learning-rate schedules: AdamW with cosine decay, ScaledAdam with Eden."""
+"""Optimizers, learning-rate schedules and averages: AdamW with cosine, ScaledAdam with Eden."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -267,3 +268,60 @@ class ScaledAdam(torch.optim.Optimizer):
 
 def _grads(parameters: list[Tensor]) -> list[Tensor]:
     return [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+
+
+class Averages:
+    """A running average of the trained weights, and the best weights so far.
+
+    Args:
+        trained: the parameters by name.
+        kind: see `average_rate`; None: no average, the weights themselves count.
+    """
+
+    def __init__(self, trained: dict[str, nn.Parameter], kind: str | None) -> None:
+        self.trained, self.kind = trained, kind
+        self.average = {name: p.detach().clone() for name, p in trained.items()} if kind else {}
+        self.best: dict[str, Tensor] = {}
+
+    def update(self, step: int) -> None:
+        """Take in the weights after a step."""
+        if self.average:
+            now = [p.detach() for p in self.trained.values()]
+            rate = average_rate(self.kind, step)
+            torch._foreach_lerp_(list(self.average.values()), now, rate)
+
+    def keep_best(self) -> None:
+        """Call the present weights the best."""
+        present = self.average or self.trained
+        self.best = {name: t.detach().cpu().clone() for name, t in present.items()}
+
+    @contextmanager
+    def swapped_weights(self) -> Iterator[None]:
+        """Within the block the parameters have the average's values, where there is one."""
+        if not self.average:
+            yield
+            return
+        own = {name: p.detach().clone() for name, p in self.trained.items()}
+        assign(self.trained, self.average)
+        yield
+        assign(self.trained, own)
+
+
+def average_rate(kind: str | None, step: int) -> float:
+    """How far the averaged weights move to the current ones after a step.
+
+    "ema" follows with a decay that grows to 0.999; "periodic" takes in every 100th step and is
+    about the mean of the last ten that it took.
+    """
+    if kind == "ema":
+        return 1 - min(0.999, (1 + step) / (10 + step))
+    if step <= 100:
+        return 1.0
+    return 1 / min(step // 100, 10) if step % 100 == 0 else 0.0
+
+
+@torch.no_grad()
+def assign(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    """Copy values into the tensors of the same names."""
+    for name, parameter in parameters.items():
+        parameter.copy_(values[name])
