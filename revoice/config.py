@@ -113,7 +113,7 @@ class LoraConfig(Section):
     targets: list[str] = ["*_decoder.layers.*.self_attn.in_proj_weight"]
 
 
-class StageConfig(Section):
+class TrainConfig(Section):
     """How one part, AR or NAR, is trained."""
 
     trainable: Literal["all"] | list[str] = "all"
@@ -142,7 +142,7 @@ class StageConfig(Section):
     concatenate_seconds: float | None = Field(None, gt=0)
 
     @model_validator(mode="after")
-    def _one_length(self) -> "StageConfig":
+    def _one_length(self) -> "TrainConfig":
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give either `epochs` or `steps`")
         if self.warmup_steps is not None and self.warmup_epochs is not None:
@@ -176,8 +176,8 @@ class ExperimentConfig(Section):
     model: ModelSize = ModelSize()
     limits: LimitsConfig = LimitsConfig()
     new_languages: dict[str, str] = {}  # language to add: existing one to start from, or "mean"
-    ar: StageConfig | None = None  # None: the part of `init`, as it is
-    nar: StageConfig | None = None
+    ar: TrainConfig | None = None  # None: the part of `init`, as it is
+    nar: TrainConfig | None = None
 
     @model_validator(mode="after")
     def _something_to_start_from(self) -> "ExperimentConfig":
