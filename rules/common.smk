@@ -11,7 +11,8 @@ from revoice.corpus.index import index_corpus
 from revoice.corpus.naming import corpus_root, listed_shards
 from revoice.files import read_json, sha256
 from revoice.text import load_tokenizer
-from revoice.workflow.scripts import digest_of, share_library, free_stale_locks
+from revoice.workflow.locks import free_stale_locks
+from revoice.workflow.scripts import digest_of, share_library
 
 share_library()
 
@@ -21,7 +22,9 @@ except ValueError as error:
     raise WorkflowError(str(error))
 
 if workflow.is_main_process:
-    free_stale_locks(Path(".snakemake"))
+    # `workflow.dryrun` is known only once the Snakefile is read.
+    if not workflow.output_settings.dryrun:
+        free_stale_locks(Path(".snakemake"))
     # Files and jobs are many, and stay: looking for garbage among them is a fifth of the planning.
     gc.set_threshold(100_000, 50, 1000)
 else:
