@@ -62,7 +62,7 @@ def scan(corpus: CorpusConfig) -> tuple[list[AudioFile], list[str]]:
     else:
         # LibriTTS has the text as it was printed too, which is not what is spoken
         unread = ".original.txt" if corpus.kind == "libritts" else ()
-        files, texts = _walk(root, corpus.parts, unread)
+        files, texts = _walk(root, corpus.subsets, unread)
     if not files:
         raise ValueError(f"{path} holds no audio ({' '.join(sorted(AUDIO_SUFFIXES))})")
     for file in files:
@@ -75,15 +75,15 @@ def scan(corpus: CorpusConfig) -> tuple[list[AudioFile], list[str]]:
 
 
 def _walk(
-    root: Path, parts: list[str], unread: str | tuple[str, ...]
+    root: Path, subsets: list[str], unread: str | tuple[str, ...]
 ) -> tuple[list[AudioFile], list[str]]:
-    """Audio and transcript files below `root` (below its `parts` only, where given).
+    """Audio and transcript files below `root` (below its `subsets` only, where given).
 
     Transcripts that end in `unread` are left out. A corpus may have millions of files: this costs
     one system call for each that counts, and little else.
     """
     files, texts = [], []
-    folders = [f"{part.strip('/')}/" for part in parts] or [""]  # below the root
+    folders = [f"{subset.strip('/')}/" for subset in subsets] or [""]  # below the root
     for folder in folders:
         if not (root / folder).is_dir():
             raise ValueError(f"{root / folder} is not a folder")
