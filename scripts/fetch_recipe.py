@@ -26,4 +26,6 @@ except OSError as error:
     ) from None
 found.rename(target)
 shutil.rmtree(partial)
-write_json(snakemake.output[0], {"kind": corpus.kind, "path": corpus.path, "subsets": corpus.subsets})
+write_json(
+    snakemake.output[0], {"kind": corpus.kind, "path": corpus.path, "subsets": corpus.subsets}
+)

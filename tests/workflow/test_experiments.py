@@ -20,7 +20,7 @@ from lhotse import CutSet
 from safetensors.torch import load_file
 
 from revoice.config import Config, load_config
-from revoice.corpus.manifests import SPLITS, text_key
+from revoice.corpus.split import SPLITS, text_key
 from revoice.files import read_json, sha256
 from revoice.model.checkpoint import read_checkpoint
 from revoice.model.valle import AR, NAR, ModelConfig, tied_tensors

@@ -21,7 +21,9 @@ def test_the_outdated_key_is_understood_and_named(caplog: pytest.LogCaptureFixtu
 
 def test_both_keys() -> None:
     values = {"corpora": {"big": {**LIBRITTS, "parts": [], "subsets": []}}}
-    with pytest.raises(ValueError, match=r"corpora\.big: `parts` is the outdated name of `subsets`"):
+    with pytest.raises(
+        ValueError, match=r"corpora\.big: `parts` is the outdated name of `subsets`"
+    ):
         load_config(values)
 
 
