@@ -1,5 +1,6 @@
 """The typed configuration: what `config.yaml` may say, checked before anything runs."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,8 +36,18 @@ class CorpusConfig(Section):
     path: str | None = None
     languages: list[str] = ["en"]  # asterisk: which packages; the others: [the language]
     speaker: str | None = None  # folder: the one speaker; None: the name of the file's folder
-    parts: list[str] = []  # libritts: e.g. [dev-clean, test-clean]; empty: all that are there
-    splits: dict[str, Literal["train", "dev", "test"]] = {}  # libritts: part -> split
+    subsets: list[str] = []  # libritts: e.g. [dev-clean, test-clean]; empty: all that are there
+    splits: dict[str, Literal["train", "dev", "test"]] = {}  # libritts: subset -> split
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parts_are_subsets(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "parts" not in values:
+            return values
+        if "subsets" in values:
+            raise ValueError("`parts` is the outdated name of `subsets`: give `subsets` alone")
+        logging.getLogger(__name__).warning("a corpus's `parts` is outdated: call it `subsets`")
+        return {"subsets" if key == "parts" else key: value for key, value in values.items()}
 
     @model_validator(mode="after")
     def _path_given(self) -> "CorpusConfig":

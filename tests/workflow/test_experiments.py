@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from revoice.config import Config
 from revoice.config_file import load_config
-from revoice.corpus.manifests import SPLITS, text_key
+from revoice.corpus.split import SPLITS, text_key
 from revoice.files import read_json, sha256
 from revoice.model.checkpoint import read_checkpoint
 from revoice.model.valle import AR, NAR, ModelConfig, tied_tensors
@@ -120,7 +120,7 @@ def record(shared: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPath
     libritts = config.corpora["libritts"]
     small.write_corpus(shared, folder / "audio")
     arriving = folder / f"{libritts.path}.part" / "LibriTTS"
-    write_libritts(shared, folder / "audio", arriving, libritts.parts)
+    write_libritts(shared, folder / "audio", arriving, libritts.subsets)
     write_original(folder / "data/pretrained/vallex.pt")
     targets = ["all", "results/run2/model.pt"]
     run = snakemake(folder, *targets, *ONE_THREAD, config=values, timeout=3000).succeeded()
@@ -224,7 +224,7 @@ def test_the_checkpoint_by_hand_is_recorded_and_comes_back(record: Record) -> No
     assert {name for name in before if not torch.equal(before[name], after[name])} == trained
 
 
-def test_parts_of_libritts_are_the_splits(record: Record) -> None:
+def test_subsets_of_libritts_are_the_splits(record: Record) -> None:
     corpus = record.config.corpora["libritts"]
     folder = record.folder / "results/run6/cuts"
     cuts = {split: list(CutSet.from_file(folder / f"{split}.jsonl.gz")) for split in SPLITS}

@@ -14,14 +14,9 @@ from lhotse.qa import validate_recordings_and_supervisions
 from revoice.config import AudioConfig, CorpusConfig, SplitConfig
 from revoice.corpus.audio import SAMPLE_RATE, recordings_of, resample
 from revoice.corpus.index import scan
-from revoice.corpus.manifests import (
-    Rejected,
-    Transcript,
-    split_of,
-    text_key,
-    transcripts,
-    write_manifests,
-)
+from revoice.corpus.manifests import Rejected, write_manifests
+from revoice.corpus.split import split_of, text_key
+from revoice.corpus.transcripts import Transcript, transcripts
 from revoice.files import atomic
 
 FOLDER = CorpusConfig(kind="folder", path="unused")
