@@ -30,7 +30,9 @@ else:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 CORPORA = {name: CONFIG.corpora[name] for e in CONFIG.experiments.values() for name in e.corpora}
-RESOURCES = Path(os.path.relpath(workflow.basedir)) / "resources"
+# This workflow's own folder, also where another workflow takes it as a module.
+PROJECT = Path(os.path.relpath(workflow.current_basedir)).parent
+RESOURCES = PROJECT / "resources"
 SPLITS = ["train", "dev", "test"]
 # The WORLD codec is fitted on the first experiment's training speech.
 FIT_CORPORA = next(iter(CONFIG.experiments.values())).corpora
@@ -298,7 +300,7 @@ CODEC_SETTINGS = {
     "codec": section(CONFIG.codec),
     "loudness": CONFIG.audio.loudness,
     "code": digest_of("revoice.codec"),
-    "script": sha256(Path(workflow.basedir) / "scripts" / "fit_codec.py"),
+    "script": sha256(PROJECT / "scripts" / "fit_codec.py"),
 }
 
 
