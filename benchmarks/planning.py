@@ -117,7 +117,6 @@ def measure(folder: Path, times: int) -> tuple[str, list[Measure]]:
     stage = {"lr": 1e-3, "steps": 1000}
     config = {
         "corpora": {"big": {"kind": "libritts", "path": str(corpus), "languages": ["en"]}},
-        "codec": {"name": "encodec_24khz"},
         "experiments": {"first": {"corpora": ["big"], "ar": stage, "nar": stage}},
     }
     (project / "config.json").write_text(json.dumps(config))

@@ -1,19 +1,20 @@
 """The typed configuration: what `config.yaml` may say, checked before anything runs."""
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
 
 # Folders of `results/` that are no experiment's, and words that `init` knows.
-RESERVED = frozenset(["benchmarks", "codec", "corpora", "pretrained", "text", "scratch", "vallex"])
+RESERVED = frozenset("benchmarks codec codecs corpora media pretrained text scratch vallex".split())
+ORIGINALS = frozenset([".pt", ".pth", ".ckpt"])  # checkpoints of the originals' trainers
+# What these names of codecs mean where the configuration does not say.
+STANDARD_CODECS = {"encodec": {"kind": "encodec_24khz"}, "world": {"kind": "world"}}
 
 
 class Section(BaseModel):
@@ -77,13 +78,14 @@ class SplitConfig(Section):
 
 
 class CodecConfig(Section):
-    """The codec, and what steps in where its weights cannot be had."""
+    """A codec, and what steps in where its weights cannot be had."""
 
-    name: Literal["encodec_24khz", "world"] = "encodec_24khz"
+    kind: Literal["encodec_24khz", "world"]
     bandwidth: float = Field(6.0, ge=6, le=6)  # kbps: 8 codebooks, which the models are made for
     fallback: Literal["world"] | None = None
     seed: int = 1
-    fit_minutes: float = Field(60, gt=0)  # audio that the WORLD codec is fitted on, at most
+    fit: list[Name] = []  # corpora that WORLD is fitted on; empty: the first experiment's
+    fit_minutes: float = Field(60, gt=0)  # audio that WORLD is fitted on, at most
     url: str | None = None  # another place for the same weights
 
 
@@ -169,6 +171,7 @@ class ExperimentConfig(Section):
 
     corpora: list[Name] = Field(min_length=1)
     tokenizer: Literal["espeak", "vallex"] = "espeak"
+    codec: Name | None = None  # None: that of the model in `init` if it says so, else encodec
     init: str = "scratch"  # scratch | vallex | another experiment | a path
     model: ModelSize = ModelSize()
     limits: LimitsConfig = LimitsConfig()
@@ -228,31 +231,50 @@ class Config(Section):
     corpora: dict[Name, CorpusConfig] = Field(min_length=1)
     audio: AudioConfig = AudioConfig()
     split: SplitConfig = SplitConfig()
-    codec: CodecConfig = CodecConfig()
+    codecs: dict[Name, CodecConfig] = {}  # `encodec` and `world` are there without being named
     text: TextConfig = TextConfig()
     experiments: dict[Name, ExperimentConfig] = Field(min_length=1)
     evaluation: EvaluationConfig = EvaluationConfig()
     synthesis: SynthesisConfig = SynthesisConfig()
     score: ScoreConfig = ScoreConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _standard_codecs(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(values.get("codecs", {}), Mapping):
+            return values
+        codecs = {**STANDARD_CODECS, **values.get("codecs", {})}
+        for name in STANDARD_CODECS.keys() & codecs.keys():
+            if isinstance(codecs[name], Mapping):
+                codecs[name] = {**STANDARD_CODECS[name], **codecs[name]}
+        return {**values, "codecs": codecs}
+
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
+        for name, codec in self.codecs.items():
+            for corpus in codec.fit:
+                self._known(f"codecs.{name}.fit", "corpus", corpus, self.corpora)
         for name, experiment in self.experiments.items():
             for corpus in experiment.corpora:
-                if corpus not in self.corpora:
-                    raise ValueError(
-                        f"experiments.{name}.corpora: no corpus is called {corpus!r}; "
-                        f"corpora: {', '.join(self.corpora)}"
-                    )
+                self._known(f"experiments.{name}.corpora", "corpus", corpus, self.corpora)
+            if experiment.codec:
+                where = f"experiments.{name}.codec"
+                self._known(where, "codec", experiment.codec, self.codecs)
             if name in RESERVED:
                 raise ValueError(f"experiments.{name}: this name is taken, choose another one")
             self._check_init(name)
+            self._check_codec(name)
         return self
+
+    @staticmethod
+    def _known(where: str, kind: str, name: str, known: Mapping[str, Any]) -> None:
+        if name not in known:
+            raise ValueError(f"{where}: no {kind} is called {name!r}; there are {', '.join(known)}")
 
     def _check_init(self, name: str) -> None:
         """What an experiment starts from exists, and does not start from the experiment."""
         init = self.experiments[name].init
-        is_path = "/" in init or Path(init).suffix in {".pt", ".pth", ".ckpt", ".safetensors"}
+        is_path = "/" in init or Path(init).suffix in {*ORIGINALS, ".safetensors"}
         if init not in {"scratch", "vallex", *self.experiments} and not is_path:
             raise ValueError(
                 f"experiments.{name}.init = {init!r} is neither scratch, vallex, a path such as "
@@ -272,100 +294,27 @@ class Config(Section):
                 raise ValueError(f"experiments.{name}.init goes in a circle: {circle}")
             chain.append(init)
 
+    def _check_codec(self, name: str) -> None:
+        """An experiment's codec is the one of the model that it starts from."""
+        init, codec = self.experiments[name].init, self.codec_of(name)
+        if init in self.experiments and self.codec_of(init) != codec:
+            raise ValueError(
+                f"experiments.{name}.codec = {codec!r}, but {init}, which it starts from, has "
+                f"{self.codec_of(init)!r}: the same code would mean another sound"
+            )
+        original = init == "vallex" or Path(init).suffix in ORIGINALS
+        if original and codec and self.codecs[codec].kind != "encodec_24khz":
+            raise ValueError(
+                f"experiments.{name}: `init: {init}` was trained on EnCodec's codes, and "
+                f"codecs.{codec} is of kind {self.codecs[codec].kind}: set `codec: encodec`, or "
+                "`init: scratch`"
+            )
 
-def load_config(values: Mapping[str, Any], source: str = "config.yaml") -> Config:
-    """The configuration as a checked, typed value.
-
-    `extends: other` in an experiment takes over what `other` says and changes what differs.
-
-    Raises:
-        ValueError: one line per fault with the key, what it is and what was expected.
-    """
-    values = dict(values)
-    experiments = values.get("experiments")
-    if isinstance(experiments, Mapping):
-        values["experiments"] = {name: _extended(name, experiments, source) for name in experiments}
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        faults: dict[str, str] = {}  # what is wrong of each key, by all that it could have been
-        for fault in error.errors():
-            subject, message = _explain(fault)
-            faults[subject] = f"{faults[subject]}; or{message}" if subject in faults else message
-        lines = [f"{source}: {subject}{message}" for subject, message in faults.items()]
-        raise ValueError("\n".join(lines)) from None
-
-
-def _extended(
-    name: str, experiments: Mapping[str, Any], source: str, seen: tuple[str, ...] = ()
-) -> Any:
-    """An experiment's values over those that it extends, section by section."""
-    own = experiments[name]
-    if not isinstance(own, Mapping) or "extends" not in own:
-        return own
-    base = own["extends"]
-    if not isinstance(base, str) or base not in experiments:
-        raise ValueError(
-            f"{source}: experiments.{name}.extends: no experiment is called {base!r}; "
-            f"experiments: {', '.join(map(str, experiments))}"
-        )
-    if base in (*seen, name):
-        chain = " -> ".join((*seen, name, base))
-        raise ValueError(f"{source}: experiments.{name}.extends goes in a circle: {chain}")
-    below = _extended(base, experiments, source, (*seen, name))
-    return _merged(below, {key: value for key, value in own.items() if key != "extends"})
-
-
-# Of each pair one is given: what an experiment says of one takes the place of the other.
-_ALTERNATIVES = {
-    "epochs": "steps",
-    "steps": "epochs",
-    "warmup_steps": "warmup_epochs",
-    "warmup_epochs": "warmup_steps",
-}
-
-
-def _merged(below: Any, above: Any) -> Any:
-    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
-        return above
-    kept = {key: value for key, value in below.items() if _ALTERNATIVES.get(key) not in above}
-    return kept | {key: _merged(kept.get(key), value) for key, value in above.items()}
-
-
-def _explain(fault: Any) -> tuple[str, str]:
-    """One fault in a person's words: `split.dev = 2`, `: Input should be less than 1`."""
-    # pydantic names the branch of a union that it tried; those are no keys of the file
-    location = [
-        part
-        for part in fault["loc"]
-        if not str(part).startswith(("literal[", "list[")) and part != "[key]"
-    ]
-    key = ".".join(str(part) for part in location)
-    if fault["loc"] and fault["loc"][-1] == "[key]":
-        return key, ": not a name: letters, digits, _ . and - make one, a letter or digit first"
-    if fault["type"] == "extra_forbidden":
-        section = _section(location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), section, 3, 0.5)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        return key, f" is not a key here.{hint} Keys: {', '.join(section)}"
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] in {"model_type", "dict_type"}:
-        message = "a section belongs here, with a line `key: value` for each of its keys"
-    if not key:
-        return "", message
-    if fault["type"] in {"missing", "value_error"}:
-        return key, f": {message}"
-    return f"{key} = {fault['input']!r}", f": {message}"
-
-
-def _section(location: list[Any]) -> list[str]:
-    """The keys that the section at `location` knows."""
-    annotation: Any = Config
-    for part in location:
-        if isinstance(annotation, type) and issubclass(annotation, Section):
-            annotation = annotation.model_fields[part].annotation
-        else:  # dict[Name, X]: the part is the name of a corpus or an experiment
-            annotation = get_args(annotation)[-1]
-        if NoneType in get_args(annotation):  # X | None
-            annotation = get_args(annotation)[0]
-    return list(annotation.model_fields)
+    def codec_of(self, name: str) -> str | None:
+        """The codec of an experiment; None: the one that came with the model's file in `init`."""
+        experiment = self.experiments[name]
+        if experiment.codec:
+            return experiment.codec
+        if experiment.init in self.experiments:
+            return self.codec_of(experiment.init)
+        return None if experiment.init.endswith(".safetensors") else "encodec"

@@ -6,7 +6,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from revoice.config import load_config
+from revoice.config_file import load_config
 from revoice.corpus.index import index_corpus
 from revoice.corpus.naming import corpus_root, listed_shards
 from revoice.files import read_json, sha256

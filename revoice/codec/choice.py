@@ -1,11 +1,13 @@
-"""Which codec a project uses: decided once, with the reason."""
+"""Which codec stands behind a name of the configuration: decided once, with the reason."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
 from revoice.config import CodecConfig
 from revoice.download import DownloadError, download, read_published
+from revoice.files import read_json
 
 log = logging.getLogger(__name__)
 
@@ -18,20 +20,24 @@ class Choice(TypedDict):
     weights: str | None
 
 
-def choose_codec(config: CodecConfig, published: str | Path, folder: str | Path) -> Choice:
-    """EnCodec where its weights can be had, else what `codec.fallback` says.
+def choose_codec(
+    config: CodecConfig, published: str | Path, folder: str | Path, needed_by: Sequence[str] = ()
+) -> Choice:
+    """EnCodec where its weights can be had, else what `fallback` says.
 
     Args:
-        config: section `codec`.
+        config: one of the section `codecs`.
         published: YAML that says where the weights are and what SHA-256 they have.
         folder: where downloads are kept; weights that are there already are verified and taken.
+        needed_by: experiments that start from a model trained on EnCodec's codes, for which no
+            other codec can step in.
 
     Raises:
         DownloadError: no weights and no fallback. The message says how to get them by hand.
     """
-    if config.name == "world":
-        return Choice(name="world", reason="asked for by codec.name", weights=None)
-    weights = read_published(config.name, published)
+    if config.kind == "world":
+        return Choice(name="world", reason="as configured", weights=None)
+    weights = read_published(config.kind, published)
     path = Path(folder) / Path(weights.url).name
     url = config.url or weights.url
     kept = path.exists()
@@ -39,14 +45,32 @@ def choose_codec(config: CodecConfig, published: str | Path, folder: str | Path)
         # One more attempt, and no long wait: without a network the answer must come in seconds.
         digest = download(url, path, weights.sha256, attempts=2, timeout=10)
     except DownloadError as error:
+        if needed_by and config.fallback:
+            raise DownloadError(
+                f"{error}\n{config.fallback.upper()} cannot step in: the model that experiment "
+                f"{', '.join(needed_by)} starts from was trained on EnCodec's codes."
+            ) from error
         if config.fallback is None:
             raise DownloadError(
-                f"{error}\nOr set codec.fallback: world, which needs no weights and sounds worse."
+                f"{error}\nOr set `fallback: world` for this codec, which needs no weights and "
+                "sounds worse."
             ) from error
         log.warning("%s\nThe WORLD codec steps in.", error)
         first = str(error).splitlines()[0]
-        reason = f"codec.fallback, because the weights of {config.name} cannot be had: {first}"
+        reason = f"fallback, because the weights of {config.kind} cannot be had: {first}"
         return Choice(name="world", reason=reason, weights=None)
     source = "were there already" if kept else f"came from {url}"
-    reason = f"asked for by codec.name; its weights (sha256 {digest[:8]}) {source}"
-    return Choice(name=config.name, reason=reason, weights=str(path))
+    reason = f"as configured; its weights (sha256 {digest[:8]}) {source}"
+    return Choice(name=config.kind, reason=reason, weights=str(path))
+
+
+def given_codec(path: str | Path) -> Choice:
+    """The codec that lies with a model, from its codec.json.
+
+    Raises ValueError where the weights that it names are not there.
+    """
+    description = read_json(path)
+    weights = Path(path).parent / description["weights"]
+    if not weights.is_file():
+        raise ValueError(f"{path} names {weights.name}, which does not lie beside it")
+    return Choice(name=description["name"], reason=f"came with {path}", weights=str(weights))

@@ -51,11 +51,11 @@ def config(**values: Any) -> dict[str, Any]:
         "corpora": {"small": {"kind": "folder", "path": "audio", "languages": ["en"]}},
         "audio": {"shard_minutes": 0.4},
         "split": {"dev": 0.15, "test": 0.15, "seed": 34},
-        "codec": {"name": "world"},
         "experiments": {
             "tiny": {
                 "corpora": ["small"],
                 "tokenizer": "vallex",
+                "codec": "world",
                 "limits": {"min_seconds": 0.1},
                 "model": {"width": 32, "layers": 1, "heads": 2},
                 "ar": stage(),

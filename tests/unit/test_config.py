@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from revoice.config import Config, load_config
+from revoice.config import Config
+from revoice.config_file import load_config
 
 MINIMAL: dict[str, Any] = {
     "corpora": {"mine": {"kind": "folder", "path": "recordings"}},
@@ -38,15 +39,19 @@ def test_minimal_configuration_and_defaults() -> None:
     assert isinstance(config, Config)
     assert config.experiments["demo"].ar is not None
     assert config.experiments["demo"].ar.epochs == 2
-    assert config.codec.name == "encodec_24khz"
-    assert config.codec.fallback is None
+    assert {name: codec.kind for name, codec in config.codecs.items()} == {
+        "encodec": "encodec_24khz",
+        "world": "world",
+    }
+    assert config.codec_of("demo") == "encodec"
+    assert config.codecs["encodec"].fallback is None
     assert config.audio.strict is False
 
 
 def test_default_configuration_is_valid(pytestconfig: pytest.Config) -> None:
     path = Path(pytestconfig.rootpath) / "config.yaml"
     config = load_config(yaml.safe_load(path.read_text("utf-8")))
-    assert config.codec.fallback == "world"
+    assert config.codecs["encodec"].fallback == "world"
 
 
 def test_values_are_not_changed_in_place() -> None:
@@ -104,7 +109,10 @@ def test_section_named_like_a_key_of_its_own() -> None:
         ({"experiments__demo__corpora": []}, "experiments.demo.corpora = []: "),
         ({"experiments__demo__ar": 3}, "experiments.demo.ar = 3: a section belongs here"),
         ({"corpora__mine": None}, "corpora.mine = None: a section belongs here"),
-        ({"codec__fallback": "opus"}, "codec.fallback = 'opus': Input should be 'world'"),
+        (
+            {"codecs": {"encodec": {"fallback": "opus"}}},
+            "codecs.encodec.fallback = 'opus': Input should be 'world'",
+        ),
         ({"experiments": {}}, "experiments = {}: "),
         ({"corpora__my corpus": {"kind": "asterisk"}}, "corpora.my corpus: not a name"),
         ({"corpora__../up": {"kind": "asterisk"}}, "corpora.../up: not a name"),
@@ -255,3 +263,42 @@ def test_faults_in_what_is_extended_name_both() -> None:
     message = complaint(experiments__demo__ar__lrr=1, experiments__second={"extends": "demo"})
     assert "experiments.demo.ar.lrr is not a key here. Did you mean lr" in message
     assert "experiments.second.ar.lrr is not a key here" in message
+
+
+def test_an_experiment_takes_the_codec_of_what_it_starts_from() -> None:
+    values = changed(experiments__demo__codec="world", experiments__next={"extends": "demo"})
+    values["experiments"]["next"] |= {"init": "demo", "codec": "world"}
+    values["experiments"]["last"] = {"extends": "next", "init": "next"}
+    config = load_config(values)
+    assert [config.codec_of(name) for name in ("demo", "next", "last")] == ["world"] * 3
+    values["experiments"]["next"]["codec"] = "encodec"
+    with pytest.raises(ValueError, match=r"(next|demo), which it starts from"):
+        load_config(values)
+
+
+@pytest.mark.parametrize("init", ["vallex", "models/theirs.pt"])
+def test_an_original_model_needs_the_codec_that_it_was_trained_on(init: str) -> None:
+    values = {"tokenizer": "vallex", "init": init, "codec": "world"}
+    message = complaint(**{f"experiments__demo__{key}": value for key, value in values.items()})
+    assert "was trained on EnCodec's codes" in message
+    assert "set `codec: encodec`" in message
+
+
+def test_names_of_codecs() -> None:
+    message = complaint(experiments__demo__codec="opus")
+    assert "experiments.demo.codec: no codec is called 'opus'; there are encodec, world" in message
+    message = complaint(codecs={"world": {"fit": ["theirs"]}})
+    assert "codecs.world.fit: no corpus is called 'theirs'" in message
+    assert "codecs.mine: " not in str(load_config(changed(codecs={"mine": {"kind": "world"}})))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("encodec_24khz", "encodec"), ("world", "world")])
+def test_the_outdated_section_is_the_one_codec_of_all(
+    kind: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = changed(codec={"name": kind, "seed": 7}, experiments__more={"extends": "demo"})
+    config = load_config(old)
+    assert {config.codec_of(experiment) for experiment in config.experiments} == {name}
+    assert config.codecs[name].seed == 7
+    assert "`codec` is outdated" in caplog.text
+    assert "outdated form of `codecs`" in complaint(codec={"name": kind}, codecs={})

@@ -19,7 +19,8 @@ import yaml
 from lhotse import CutSet
 from safetensors.torch import load_file
 
-from revoice.config import Config, load_config
+from revoice.config import Config
+from revoice.config_file import load_config
 from revoice.corpus.manifests import SPLITS, text_key
 from revoice.files import read_json, sha256
 from revoice.model.checkpoint import read_checkpoint

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from revoice.codec import choice as choice_module
 from revoice.codec import describe_codec, load_codec
-from revoice.codec.choice import choose_codec
+from revoice.codec.choice import choose_codec, given_codec
 from revoice.codec.encodec import SEGMENT, EncodecCodec, convert, encode_batch
 from revoice.codec.world import WorldCodec, cheapest_path
 from revoice.config import CodecConfig
@@ -377,7 +377,7 @@ def published(tmp_path: Path) -> Path:
 
 
 def test_fallback_with_its_reason(published: Path, tmp_path: Path) -> None:
-    chosen = choose_codec(CodecConfig(fallback="world"), published, tmp_path / "data")
+    chosen = choose_codec(CodecConfig(kind="encodec_24khz", fallback="world"), published, tmp_path / "data")
     assert (chosen["name"], chosen["weights"]) == ("world", None)
     assert "encodec_24khz cannot be had" in chosen["reason"]
     assert "w.th" in chosen["reason"]
@@ -385,15 +385,32 @@ def test_fallback_with_its_reason(published: Path, tmp_path: Path) -> None:
 
 
 def test_without_fallback_it_says_what_to_do(published: Path, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match=r"(?s)w\.th.*codec\.fallback: world"):
-        choose_codec(CodecConfig(fallback=None), published, tmp_path / "data")
+    with pytest.raises(DownloadError, match=r"(?s)w\.th.*`fallback: world` for this codec"):
+        choose_codec(CodecConfig(kind="encodec_24khz"), published, tmp_path / "data")
+
+
+def test_nothing_steps_in_for_a_model_trained_on_encodec(published: Path, tmp_path: Path) -> None:
+    config = CodecConfig(kind="encodec_24khz", fallback="world")
+    with pytest.raises(DownloadError, match=r"(?s)w\.th.*my_voice starts from was trained on EnC"):
+        choose_codec(config, published, tmp_path / "data", needed_by=["my_voice"])
+
+
+def test_a_codec_that_came_with_a_model(tmp_path: Path) -> None:
+    description = {"name": "world", "weights": "codec.safetensors"}
+    (tmp_path / "codec.json").write_text(json.dumps(description))
+    with pytest.raises(ValueError, match=r"codec\.json names codec\.safetensors, which does not"):
+        given_codec(tmp_path / "codec.json")
+    (tmp_path / "codec.safetensors").touch()
+    chosen = given_codec(tmp_path / "codec.json")
+    assert chosen["name"] == "world"
+    assert chosen["weights"] == str(tmp_path / "codec.safetensors")
 
 
 def test_world_by_name_needs_no_network(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice_module, "download", None)  # any use would fail
-    assert choose_codec(CodecConfig(name="world"), published, tmp_path)["name"] == "world"
+    assert choose_codec(CodecConfig(kind="world"), published, tmp_path)["name"] == "world"
 
 
 def test_weights_that_are_there_are_verified(published: Path, tmp_path: Path) -> None:
@@ -403,11 +420,11 @@ def test_weights_that_are_there_are_verified(published: Path, tmp_path: Path) ->
     entry = json.loads(published.read_text())
     entry["encodec_24khz"]["sha256"] = sha256(weights)[:8]
     published.write_text(json.dumps(entry))
-    chosen = choose_codec(CodecConfig(), published, weights.parent)
+    chosen = choose_codec(CodecConfig(kind="encodec_24khz"), published, weights.parent)
     assert chosen["name"] == "encodec_24khz"
     assert chosen["weights"] == str(weights)
     assert sha256(weights)[:8] in chosen["reason"]
 
     weights.write_bytes(b"something else")
     with pytest.raises(DownloadError, match=r"w\.th"):
-        choose_codec(CodecConfig(), published, weights.parent)
+        choose_codec(CodecConfig(kind="encodec_24khz"), published, weights.parent)

@@ -1,0 +1,167 @@
+"""Digests of code: what a rule's output is computed with, read as a syntax tree.
+
+Rules carry them in `params`, so that an edit reruns what it can change. Comments, docstrings,
+formatting and annotations of functions and variables change nothing; those in class bodies do
+count, since pydantic and dataclasses read them.
+"""
+
+import ast
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from revoice.files import PACKAGE
+
+# The modules that can change what a rule writes, besides its script. A test compares them with what
+# the script reaches.
+READS: dict[str, str] = {}
+# Those of a codec count where that codec is used.
+CODECS = {"encodec_24khz": "codec.encodec codec.search", "world": "codec.world codec.search"}
+
+Digest = Callable[[Any], str]
+
+
+def code_of(rule: str, script: str | None = None) -> Digest:
+    """For a rule's `params`: a function of wildcards that gives the digest of the rule's code."""
+    modules = [f"revoice.{module}" for module in READS[rule].split()]
+    path = PACKAGE.parent / "scripts" / f"{script or rule}.py"
+    return lambda wildcards: _joined([digest_of(*modules), _digest(path)])
+
+
+def codec_code(kind: str, fallback: str | None, made: dict[str, Any] | None) -> dict[str, str]:
+    """Digests of the codecs that may be behind a name of the configuration.
+
+    Args:
+        made: what the codec's settings.json holds: which kind it became, and the digests then.
+            Those of the kind that is not in use stay what they were.
+    """
+    now = {
+        name: digest_of(*(f"revoice.{module}" for module in CODECS[name].split()))
+        for name in dict.fromkeys([kind, *([fallback] if fallback else [])])
+    }
+    then = made["code"] if made else {}
+    return {k: v if not made or k == made["name"] else then.get(k, v) for k, v in now.items()}
+
+
+def digest_of(*modules: str) -> str:
+    """Digest of revoice modules, e.g. `digest_of("revoice.codec.world")`.
+
+    Of a package it is that of its `__init__`. Raises ModuleNotFoundError for a name that does not exist.
+    """
+    return _joined([f"{module} {_digest(_source(module))}" for module in sorted(set(modules))])
+
+
+def _joined(digests: list[str]) -> str:
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
+
+
+def _source(module: str) -> Path:
+    root, *parts = module.split(".")
+    path = PACKAGE.joinpath(*parts)
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if root == PACKAGE.name and parts and candidate.is_file():
+            return candidate
+    raise ModuleNotFoundError(f"{module} is not a module of revoice", name=module)
+
+
+@cache
+def _digest(path: Path) -> str:
+    return hashlib.sha256(meaning(path.read_text("utf-8")).encode()).hexdigest()
+
+
+def meaning(source: str) -> str:
+    """A text that is the same for two sources that do the same, under every version of Python."""
+    tree = _Bare().visit(ast.parse(source))
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    imports, rest = [], []
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):  # in any order, and those alone that code uses
+            imports += [
+                f"{node.level} {node.module} {alias.name} {alias.asname}"
+                for alias in node.names
+                if (alias.asname or alias.name) in used
+            ]
+        elif isinstance(node, ast.Import):
+            imports += [f"{alias.name} {alias.asname}" for alias in node.names]
+        else:
+            rest.append(node)
+    return "\n".join([*sorted(imports), *("".join(_written(node)) for node in rest)])
+
+
+class _Bare(ast.NodeTransformer):
+    """Takes docstrings and annotations away, those in class bodies excepted."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        for argument in ast.walk(node.args):
+            if isinstance(argument, ast.arg):
+                argument.annotation = None
+        return self.generic_visit(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        annotated = {id(child) for child in node.body if isinstance(child, ast.AnnAssign)}
+        node.body = [
+            child if id(child) in annotated else self.visit(child)
+            for child in node.body
+            if not _is_text(child)
+        ]
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        if node.value is None:
+            return None
+        plain = ast.Assign(targets=[node.target], value=node.value)
+        return self.generic_visit(ast.copy_location(plain, node))
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        return None if _is_text(node) else self.generic_visit(node)
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Whether a statement is a string and nothing else: a docstring."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+# Fields that say nothing, or not in every version.
+SILENT = {"ctx", "kind", "type_comment", "type_params", "lineno", "simple"}
+
+
+def _written(node: Any) -> Iterator[str]:
+    """A node and all below it; what is empty is left out, as versions differ in it."""
+    if isinstance(node, ast.JoinedStr):
+        yield f"f({''.join(map(repr, _parts_of(node)))})"
+    elif isinstance(node, ast.AST):
+        yield f"({type(node).__name__}"
+        for name, value in ast.iter_fields(node):
+            if name not in SILENT and value is not None and value != []:
+                yield f" {name}="
+                yield from _written(value)
+        yield ")"
+    elif isinstance(node, list):
+        yield "["
+        for each in node:
+            yield from _written(each)
+            yield ","
+        yield "]"
+    else:
+        yield repr(node)
+
+
+def _parts_of(node: ast.JoinedStr) -> Iterator[str]:
+    """What an f-string is put together from, neighbouring texts as one."""
+    text = ""
+    for part in node.values:
+        if isinstance(part, ast.Constant):
+            text += str(part.value)
+        else:
+            yield from (text, "".join(_written(part)))
+            text = ""
+    yield text
