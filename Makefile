@@ -12,7 +12,7 @@ FIND_PYTHON := for p in $(PYTHON) python3 python3.13 python3.12 python3.11 /usr/
 	$$p -c '$(SUITABLE)' 2>/dev/null && command -v $$p && break; done
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517
 
-.PHONY: run test lint format setup setup-dev requirements rulegraph report clean-work help
+.PHONY: run test lint format docs setup setup-dev requirements rulegraph report clean-work help
 
 help:
 	@grep -E '^[a-z-]+:.*#' Makefile | sed 's/:.*#/\t/'
@@ -34,6 +34,9 @@ format: setup-dev # rewrite what ruff and snakefmt would complain about
 	ruff check --fix .
 	ruff format .
 	snakefmt Snakefile rules
+
+docs: setup # docs/config.md and config.schema.json, from revoice/config.py
+	python docs/make_config.py
 
 setup: $(READY) # the environment, in .venv
 
