@@ -1,3 +1,21 @@
+def checkpoint_file(name):
+    """The file of a model in an original's form."""
+    if name == "vallex":
+        return "data/pretrained/vallex.pt"
+    return CONFIG.experiments[GIVEN[name][0]].init
+
+
+def checkpoint_of(w):
+    """The record of the published checkpoint's download, or a checkpoint's own file."""
+    return f"data/pretrained/{w.name}.json" if w.name == "vallex" else checkpoint_file(w.name)
+
+
+def symbols_of(w):
+    """The symbol table of a checkpoint, where an experiment reads it."""
+    tables = (of.symbol_table(CONFIG, name) for name in GIVEN[w.name])
+    return next(filter(None, tables), [])
+
+
 # The weights are no output: Snakemake would remove a file put there by hand, or a half transfer.
 rule fetch_pretrained:
     input:
@@ -17,6 +35,7 @@ rule fetch_pretrained:
     params:
         name=lambda w: w.name,
         path="data/pretrained/{name}.pt",
+        code=code_of("fetch_pretrained"),
     message:
         "{wildcards.name}: fetching the published checkpoint"
     script:
@@ -41,7 +60,7 @@ rule import_checkpoint:
         runtime=grown(30),
     params:
         path=lambda w: checkpoint_file(w.name),
-        code=digest_of("revoice.model.checkpoint", "revoice.text"),
+        code=code_of("import_checkpoint"),
     message:
         "{wildcards.name}: importing an original checkpoint"
     script:
@@ -64,7 +83,7 @@ rule export_checkpoint:
         mem_mb=grown(6000),
         runtime=grown(30),
     params:
-        code=digest_of("revoice.model.checkpoint"),
+        code=code_of("export_checkpoint"),
     message:
         "{wildcards.experiment}: exporting to the original's own form"
     script:
@@ -75,11 +94,15 @@ rule assemble:
     input:
         ar="results/{experiment}/ar/model.safetensors",
         nar="results/{experiment}/nar/model.safetensors",
-        tokenizer=lambda w: tokenizer_of(w.experiment),
+        tokenizer=lambda w: of.tokenizer_of(CONFIG, w.experiment),
+        codec=codec_file("codec.json"),
+        codec_weights=codec_file("codec.safetensors"),
     output:
         weights="results/{experiment}/model.safetensors",
         meta="results/{experiment}/model.json",
         tokenizer="results/{experiment}/tokenizer.json",
+        codec="results/{experiment}/codec.json",
+        codec_weights="results/{experiment}/codec.safetensors",
     log:
         "logs/assemble/{experiment}.log",
     benchmark:
@@ -90,7 +113,7 @@ rule assemble:
         mem_mb=grown(4000),
         runtime=grown(30),
     params:
-        code=digest_of("revoice.model.checkpoint"),
+        code=code_of("assemble"),
     message:
         "{wildcards.experiment}: joining AR and NAR into one model"
     script:

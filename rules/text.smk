@@ -9,7 +9,7 @@ rule tokenize_text:
         test=lambda w: expand(
             "results/corpora/{corpus}/cuts_test.jsonl.gz", corpus=of_text(w).corpora
         ),
-        base=lambda w: symbol_table(TEXTS[w.text]) or [],
+        base=lambda w: of.symbol_table(CONFIG, TEXTS[w.text]) or [],
     output:
         tokenizer="results/text/{text}/tokenizer.json",
         train="results/text/{text}/cuts_train.jsonl.gz",
@@ -30,7 +30,7 @@ rule tokenize_text:
         tokenizer=lambda w: of_text(w).tokenizer,
         new_languages=lambda w: sorted(of_text(w).new_languages),
         text=section(CONFIG.text),
-        code=digest_of("revoice.text"),
+        code=code_of("tokenize_text"),
     message:
         "{wildcards.text}: text to phonemes and ids"
     script:

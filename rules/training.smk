@@ -1,12 +1,11 @@
 rule select_cuts:
     input:
-        train=lambda w: f"results/text/{text_of(w.experiment)}/cuts_train.jsonl.gz",
-        dev=lambda w: f"results/text/{text_of(w.experiment)}/cuts_dev.jsonl.gz",
-        test=lambda w: f"results/text/{text_of(w.experiment)}/cuts_test.jsonl.gz",
-        codes=lambda w: of_shards(
-            "results/corpora/{corpus}/codes/{shard}.jsonl.gz",
-            CONFIG.experiments[w.experiment].corpora,
-        ),
+        train=lambda w: f"results/text/{of.text_of(CONFIG, w.experiment)}/cuts_train.jsonl.gz",
+        dev=lambda w: f"results/text/{of.text_of(CONFIG, w.experiment)}/cuts_dev.jsonl.gz",
+        test=lambda w: f"results/text/{of.text_of(CONFIG, w.experiment)}/cuts_test.jsonl.gz",
+        codes=lambda w: codes_of(w, "jsonl.gz"),
+        codec=codec_file("codec.json"),
+        tokenizer=lambda w: of.tokenizer_of(CONFIG, w.experiment),
     output:
         train="results/{experiment}/cuts/train.jsonl.gz",
         dev="results/{experiment}/cuts/dev.jsonl.gz",
@@ -23,21 +22,56 @@ rule select_cuts:
         runtime=grown(60),
     params:
         limits=lambda w: section(CONFIG.experiments[w.experiment].limits),
-        code=digest_of("revoice.training.data", "revoice.training.examples"),
+        code=code_of("select_cuts"),
     message:
         "{wildcards.experiment}: joining codes and text, leaving out what does not fit"
     script:
         "../scripts/select_cuts.py"
 
 
+def training_inputs(part):
+    """What the training of a part reads."""
+
+    def inputs(w):
+        files = {
+            "train": f"results/{w.experiment}/cuts/train.jsonl.gz",
+            "dev": f"results/{w.experiment}/cuts/dev.jsonl.gz",
+            "codes": codes_of(w, "h5"),
+            "tokenizer": of.tokenizer_of(CONFIG, w.experiment),
+            "codec": f"results/codecs/{CODECS[w.experiment]}/codec.json",
+        }
+        if init := of.initial_model(CONFIG, w.experiment, part):
+            files |= {"init": init, "init_meta": str(Path(init).with_suffix(".json"))}
+        return files
+
+    return inputs
+
+
+def training_params(part):
+    """The configuration that the training of a part needs, and nothing else."""
+
+    def params(w):
+        experiment = CONFIG.experiments[w.experiment]
+        train = getattr(experiment, part)
+        return {
+            "part": part,
+            "train": section(train) if train else None,
+            "model": section(experiment.model) if experiment.init == "scratch" else None,
+            "new_languages": experiment.new_languages,
+        }
+
+    return params
+
+
+# What is there stays until what takes its place is there: `update`.
 rule train_ar:
     input:
         unpack(training_inputs("ar")),
     output:
-        weights="results/{experiment}/ar/model.safetensors",
-        meta="results/{experiment}/ar/model.json",
-        metrics="results/{experiment}/ar/metrics.csv",
-        training="results/{experiment}/ar/training.json",
+        weights=update("results/{experiment}/ar/model.safetensors"),
+        meta=update("results/{experiment}/ar/model.json"),
+        metrics=update("results/{experiment}/ar/metrics.csv"),
+        training=update("results/{experiment}/ar/training.json"),
     log:
         "logs/train_ar/{experiment}.log",
     benchmark:
@@ -50,37 +84,28 @@ rule train_ar:
         runtime=1440,
         gpu=GPU,
     params:
-        run=stage_params("ar"),
-        code=TRAINING_CODE,
+        run=training_params("ar"),
+        code=code_of("train"),
     message:
         "{wildcards.experiment}: training the AR"
     script:
-        "../scripts/train_ar.py"
+        "../scripts/train.py"
 
 
-rule train_nar:
+use rule train_ar as train_nar with:
     input:
         unpack(training_inputs("nar")),
     output:
-        weights="results/{experiment}/nar/model.safetensors",
-        meta="results/{experiment}/nar/model.json",
-        metrics="results/{experiment}/nar/metrics.csv",
-        training="results/{experiment}/nar/training.json",
+        weights=update("results/{experiment}/nar/model.safetensors"),
+        meta=update("results/{experiment}/nar/model.json"),
+        metrics=update("results/{experiment}/nar/metrics.csv"),
+        training=update("results/{experiment}/nar/training.json"),
     log:
         "logs/train_nar/{experiment}.log",
     benchmark:
         "results/benchmarks/train_nar/{experiment}.tsv"
-    conda:
-        "../envs/training.yaml"
-    threads: TRAINING_THREADS
-    resources:
-        mem_mb=grown(8000),
-        runtime=1440,
-        gpu=GPU,
     params:
-        run=stage_params("nar"),
-        code=TRAINING_CODE,
+        run=training_params("nar"),
+        code=code_of("train"),
     message:
         "{wildcards.experiment}: training the NAR"
-    script:
-        "../scripts/train_nar.py"

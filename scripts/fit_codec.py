@@ -1,22 +1,27 @@
-"""The codec ready for use: EnCodec's weights converted, or WORLD's codebooks fitted."""
+"""The codec ready for use: EnCodec's weights converted, WORLD's codebooks fitted, or one as it came."""
+
+import shutil
 
 from revoice.codec import describe_codec
 from revoice.codec.cuts import sample_recordings
 from revoice.codec.encodec import convert
 from revoice.codec.world import WorldCodec
 from revoice.config import CodecConfig
-from revoice.files import read_json, write_json
+from revoice.files import atomic, read_json, write_json
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
-config = CodecConfig(**snakemake.params.settings["codec"])
-choice = read_json(snakemake.input.choice)
-weights = snakemake.output.weights
-if choice["name"] == "world":
+choice, settings = read_json(snakemake.input.choice), snakemake.params.settings
+published, weights = choice["weights"], snakemake.output.weights
+if published is None:
+    config = CodecConfig(**settings["codec"])
     recordings = sample_recordings(snakemake.input.cuts, config.fit_minutes * 60, config.seed)
     WorldCodec.fit(recordings, config.seed, snakemake.threads).save(weights)
+elif published.endswith(".safetensors"):
+    with atomic(weights) as temporary:
+        shutil.copyfile(published, temporary)
 else:
-    convert(choice["weights"], weights)
+    convert(published, weights)
 describe_codec(snakemake.output.codec, weights, choice)
-made_of = {"settings": snakemake.params.settings, "cuts": list(snakemake.input.cuts)}
-write_json(snakemake.output.settings, made_of)
+made = {**settings, "name": choice["name"], "cuts": list(snakemake.input.cuts)}
+write_json(snakemake.output.settings, made)

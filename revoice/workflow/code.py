@@ -48,7 +48,9 @@ def codec_code(kind: str, fallback: str | None, made: dict[str, Any] | None) -> 
 def digest_of(*modules: str) -> str:
     """Digest of revoice modules, e.g. `digest_of("revoice.codec.world")`.
 
-    Of a package it is that of its `__init__`. Raises ModuleNotFoundError for a name that does not exist.
+    Of a package it is that of its `__init__`.
+
+    Raises ModuleNotFoundError for a name that does not exist.
     """
     return _joined([f"{module} {_digest(_source(module))}" for module in sorted(set(modules))])
 

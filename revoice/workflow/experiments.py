@@ -1,0 +1,184 @@
+"""What an experiment reads and where it lies: from the configuration to names of files."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from revoice.config import Config
+from revoice.files import read_json
+from revoice.text import load_tokenizer
+
+LONGEST = 120  # bytes of a name made of several; a file's may have 255, with what is added to it
+K2SYMBOLS = "unique_text_tokens.k2symbols"  # as Lifeiteng's preparation names its table
+
+
+def joined(names: Iterable[str]) -> str:
+    """Several names as one, at most `LONGEST` bytes: of too long a one the end is a digest."""
+    name = "+".join(names)
+    if len(name) <= LONGEST:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{name[: LONGEST - 20]}...{digest}"
+
+
+def text_of(config: Config, name: str) -> str:
+    """Which tokenized text an experiment reads: experiments with the same data share one."""
+    experiment = config.experiments[name]
+    text = f"{joined(experiment.corpora)}.{experiment.tokenizer}"
+    if experiment.new_languages:
+        text += "+" + joined(experiment.new_languages)
+    if symbol_table(config, name):
+        init = experiment.init
+        text += f"@{init if init in config.experiments else given_name(init)}"
+    return text
+
+
+def tokenizer_of(config: Config, name: str) -> str:
+    """The tokenizer file of an experiment."""
+    return f"results/text/{text_of(config, name)}/tokenizer.json"
+
+
+def symbol_table(config: Config, name: str) -> str | None:
+    """The table that an experiment's tokenizer goes on from, where `init` has one of its own."""
+    experiment = config.experiments[name]
+    init = experiment.init
+    if init in config.experiments:
+        return tokenizer_of(config, init) if _has_own_table(config, init) else None
+    given = init not in {"scratch", "vallex"}
+    if given and (experiment.tokenizer == "espeak" or init.endswith(".safetensors")):
+        return _table_beside(init)
+    return None
+
+
+def _has_own_table(config: Config, name: str) -> bool:
+    """Whether the symbol table of an experiment is another than the published model's."""
+    experiment = config.experiments[name]
+    own = experiment.tokenizer == "espeak" or bool(experiment.new_languages)
+    return own or symbol_table(config, name) is not None
+
+
+def _table_beside(init: str) -> str | None:
+    """The symbol table that lies with a model's file: revoice's own, or Lifeiteng's."""
+    names = ["tokenizer.json"]
+    if not init.endswith(".safetensors"):
+        names = [f"{Path(init).stem}.k2symbols", K2SYMBOLS, *names]
+    tables = [Path(init).parent / table for table in names]
+    return next((str(table) for table in tables if table.exists()), None)
+
+
+def initial_model(config: Config, name: str, part: str) -> str | None:
+    """The weights that a part starts from: an experiment's, or a checkpoint's; None: nothing."""
+    init = config.experiments[name].init
+    if init == "scratch":
+        return None
+    if init in config.experiments:
+        return f"results/{init}/{part}/model.safetensors"
+    if init.endswith(".safetensors"):
+        return init
+    return f"results/pretrained/{given_name(init)}/model.safetensors"
+
+
+def given_name(init: str) -> str:
+    """What a model that is given as a file is called here, or `vallex`."""
+    if init == "vallex":
+        return init
+    path = Path(os.path.normpath(init))
+    readable = path.parent.name if path.stem == "model" else path.stem
+    return f"{readable[:LONGEST]}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
+
+
+def given_models(config: Config) -> dict[str, list[str]]:
+    """Models that are given as files, by their names, with the experiments that start from them."""
+    models: dict[str, list[str]] = {}
+    for name, experiment in config.experiments.items():
+        if experiment.init not in {"scratch", *config.experiments}:
+            models.setdefault(given_name(experiment.init), []).append(name)
+    return models
+
+
+def codec_of(config: Config, name: str) -> str:
+    """The codec of an experiment: as configured, or the one that came with its initial model."""
+    if codec := config.codec_of(name):
+        return codec
+    init = config.experiments[name].init
+    while init in config.experiments:
+        init = config.experiments[init].init
+    beside = Path(init).with_name("codec.json")
+    return given_name(init) if beside.exists() else "encodec"
+
+
+def given_codecs(config: Config) -> dict[str, str]:
+    """The codecs that came with models that are given as files: name to codec.json."""
+    found = {}
+    for experiment in config.experiments.values():
+        init = experiment.init
+        beside = Path(init).with_name("codec.json")
+        if init.endswith(".safetensors") and not experiment.codec and beside.exists():
+            found[given_name(init)] = str(beside)
+    return found
+
+
+def experiments_with(config: Config, codec: str) -> list[str]:
+    """The experiments that take a codec, in their order."""
+    return [name for name in config.experiments if codec_of(config, name) == codec]
+
+
+def need_encodec(config: Config, codec: str) -> list[str]:
+    """The experiments for which nothing can step in: an original model's training knew EnCodec."""
+    needing = []
+    for name in experiments_with(config, codec):
+        init = config.experiments[name].init
+        while init in config.experiments:
+            init = config.experiments[init].init
+        if init not in {"scratch"} and not init.endswith(".safetensors"):
+            needing.append(name)
+    return needing
+
+
+def fitting_corpora(config: Config, codec: str) -> list[str]:
+    """The corpora that a codec is fitted on: those named, or its first experiment's."""
+    named = config.codecs[codec].fit if codec in config.codecs else []
+    using = experiments_with(config, codec)
+    return named or (config.experiments[using[0]].corpora if using else [])
+
+
+def check_given(config: Config, name: str) -> None:
+    """That the model's file that an experiment starts from fits it, as far as files beside it tell.
+
+    Raises ValueError: no symbol table, one of another tokenizer, codes of another codec.
+    """
+    experiment, table = config.experiments[name], symbol_table(config, name)
+    init, where = experiment.init, f"experiments.{name}"
+    try:
+        found = load_tokenizer(table).name if table else "vallex"
+    except ValueError as error:
+        raise ValueError(f"{where}.init: {error}") from None
+    if not table and experiment.tokenizer != found:
+        own = init.endswith(".safetensors")
+        missing = Path(init).parent / ("tokenizer.json" if own else K2SYMBOLS)
+        raise ValueError(
+            f"{where}: `init: {init}` with `tokenizer: espeak` needs the symbol table that the "
+            f"model was trained with: put it at {missing}"
+        )
+    if experiment.tokenizer != found:
+        raise ValueError(
+            f"{where}: {table} is a table of the tokenizer {found}: set `tokenizer: {found}`"
+        )
+    _check_codec(config, name)
+
+
+def _check_codec(config: Config, name: str) -> None:
+    init, codec = config.experiments[name].init, codec_of(config, name)
+    meta = Path(init).with_suffix(".json")
+    if not init.endswith(".safetensors") or not meta.exists() or codec not in config.codecs:
+        return
+    of_model: dict[str, Any] = read_json(meta).get("codec") or {}
+    kind = config.codecs[codec].kind
+    if of_model and of_model["name"] != kind:
+        raise ValueError(
+            f"experiments.{name}: `init: {init}` was trained on codes of {of_model['name']}, and "
+            f"codecs.{codec} is of kind {kind}. Put the codec.json and codec.safetensors of that "
+            "model beside it, and name no codec in the experiment"
+        )
