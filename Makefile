@@ -65,10 +65,10 @@ requirements: # pin anew what pyproject.toml asks for
 			--no-annotate --no-header $${extra:+--extra $$extra} pyproject.toml \
 		| grep -vE '^(nvidia-|cuda-|triton)' > envs/requirements$${extra:+-$$extra}.txt; done
 
-rulegraph: setup # the graph at the end of the README
-	@{ sed '/^```mermaid$$/,$$d' README.md; echo '```mermaid'; \
+rulegraph: setup # the graph in docs/rulegraph.md
+	@{ sed '/^```mermaid$$/,$$d' docs/rulegraph.md; echo '```mermaid'; \
 		snakemake --rulegraph mermaid-js 2>/dev/null | sed '/^---$$/,/^---$$/d; /style/d'; echo '```'; \
-	} > README.new && mv README.new README.md
+	} > rulegraph.new && mv rulegraph.new docs/rulegraph.md
 
 report: setup # results/report.html: Snakemake's own account of a finished run
 	snakemake --report results/report.html

@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +15,8 @@ from jsonschema import Draft202012Validator
 from revoice.config_file import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 SHIPPED = [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))]
 
 
@@ -73,3 +77,45 @@ def test_schema_knows_extends_and_wrong_keys(
     values = {"corpora": CORPORA, "codecs": {"world": {}}, "experiments": {"demo": experiment}}
     assert faults(made.schema(), values) == wrong
     assert faults(made.schema(), values | {"experiments": {"a b": experiment}})
+
+
+def merged(below: Any, above: Any) -> Any:
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
+        return above
+    return {**below, **{key: merged(below.get(key), value) for key, value in above.items()}}
+
+
+def test_configurations_in_the_readme_are_valid(made: ModuleType) -> None:
+    """Each as an edit of config.yaml, and of those before it."""
+    blocks = re.findall(r"```yaml\n(.*?)```", README, re.S)
+    assert len(blocks) >= 3
+    values = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+    for block in blocks:
+        values = merged(values, yaml.safe_load(block))
+        assert not faults(made.schema(), values), block
+        load_config(values)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_pages_name_is_there(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), f"make {target}"
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (ROOT / link).exists(), link
+    folders = "revoice|rules|scripts|tests|docs|config|envs|profiles"
+    for path in re.findall(rf"(?<![\w/}}])((?:{folders})/[\w./-]*\w/?)(?=[]`\s:,;.)])", text):
+        assert (ROOT / path.replace("X", "corpus")).exists(), path
+
+
+def test_map_has_every_room() -> None:
+    mapped = set(re.findall(r"^\| `revoice/(\w+)/`", README, re.M))
+    assert mapped == {path.parent.name for path in (ROOT / "revoice").glob("*/__init__.py")}
+
+
+def test_citation_has_the_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]

@@ -35,11 +35,11 @@ rule count:
 """
 CONFIG = {
     "corpora": {"tones": {"kind": "folder", "path": "recordings"}},
-    "codec": {"name": "world"},
     "experiments": {
         "demo": {
             "corpora": ["tones"],
             "tokenizer": "vallex",
+            "codec": "world",
             "ar": {"steps": 2},
             "nar": {"steps": 2},
         }
