@@ -20,8 +20,9 @@ help:
 run: setup # everything, from raw audio to results/index.html
 	snakemake --cores $(CORES)
 
-test: setup-dev lint # unit, parity and workflow tests, and lint
-	pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+test: setup-dev lint # unit, parity and workflow tests with coverage, and lint
+	pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder \
+		--cov=revoice --cov-report=term:skip-covered
 
 lint: setup-dev # ruff, snakefmt, snakemake --lint, mypy
 	ruff check .
