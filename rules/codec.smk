@@ -9,7 +9,7 @@ def codec_settings(codec):
     return {
         "codec": section(config) if config else GIVEN_CODECS[codec],
         "loudness": CONFIG.audio.loudness,
-        "code": codec_code(config.kind, config.fallback, made) if config else {},
+        "code": code.codec_code(config.kind, config.fallback, made) if config else {},
     }
 
 

@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 
 from revoice.config_file import load_config
@@ -10,7 +11,7 @@ from revoice.corpus.index import index_corpus
 from revoice.corpus.naming import corpus_root, listed_shards
 from revoice.files import read_json
 from revoice.workflow import experiments as of
-from revoice.workflow.code import code_of, codec_code
+from revoice.workflow import code
 from revoice.workflow.locks import free_stale_locks
 from revoice.workflow.scripts import share_library
 
@@ -40,7 +41,9 @@ CODECS = {name: of.codec_of(CONFIG, name) for name in CONFIG.experiments}  # of 
 GIVEN_CODECS = of.given_codecs(CONFIG)
 TEXTS = {of.text_of(CONFIG, name): name for name in reversed(CONFIG.experiments)}
 # Beside this folder, also where another workflow takes this one as a module.
-RESOURCES = Path(os.path.relpath(workflow.current_basedir)).parent / "resources"
+PROJECT = Path(os.path.relpath(workflow.current_basedir)).parent
+RESOURCES = PROJECT / "resources"
+code_of = partial(code.code_of, PROJECT / "scripts")
 SPLITS = ["train", "dev", "test"]
 
 

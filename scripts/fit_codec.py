@@ -1,4 +1,4 @@
-"""The codec ready for use: EnCodec's weights converted, WORLD's codebooks fitted, or one as it came."""
+"""The codec ready for use: EnCodec converted, WORLD fitted, or one that came with a model."""
 
 import shutil
 

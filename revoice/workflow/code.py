@@ -14,8 +14,7 @@ from typing import Any
 
 from revoice.files import PACKAGE
 
-# The modules that can change what a rule writes, besides its script. A test compares them with what
-# the script reaches.
+# The modules that can change what a script writes. A test compares them with what it reaches.
 READS: dict[str, str] = {}
 # Those of a codec count where that codec is used.
 CODECS = {"encodec_24khz": "codec.encodec codec.search", "world": "codec.world codec.search"}
@@ -23,11 +22,14 @@ CODECS = {"encodec_24khz": "codec.encodec codec.search", "world": "codec.world c
 Digest = Callable[[Any], str]
 
 
-def code_of(rule: str, script: str | None = None) -> Digest:
-    """For a rule's `params`: a function of wildcards that gives the digest of the rule's code."""
-    modules = [f"revoice.{module}" for module in READS[rule].split()]
-    path = PACKAGE.parent / "scripts" / f"{script or rule}.py"
-    return lambda wildcards: _joined([digest_of(*modules), _digest(path)])
+def code_of(scripts: Path, script: str) -> Digest:
+    """For a rule's `params`: a function of wildcards that gives the digest of all its code.
+
+    Args:
+        scripts: the folder of the scripts, which the library does not bring along.
+    """
+    path = scripts / f"{script}.py"
+    return lambda wildcards: _joined([digest_of(*READS[script].split()), _digest(path)])
 
 
 def codec_code(kind: str, fallback: str | None, made: dict[str, Any] | None) -> dict[str, str]:
@@ -38,7 +40,7 @@ def codec_code(kind: str, fallback: str | None, made: dict[str, Any] | None) -> 
             Those of the kind that is not in use stay what they were.
     """
     now = {
-        name: digest_of(*(f"revoice.{module}" for module in CODECS[name].split()))
+        name: digest_of(*CODECS[name].split())
         for name in dict.fromkeys([kind, *([fallback] if fallback else [])])
     }
     then = made["code"] if made else {}
@@ -46,7 +48,7 @@ def codec_code(kind: str, fallback: str | None, made: dict[str, Any] | None) -> 
 
 
 def digest_of(*modules: str) -> str:
-    """Digest of revoice modules, e.g. `digest_of("revoice.codec.world")`.
+    """Digest of modules of the library, `codec.world`, and of its data, `text/vallex_symbols.json`.
 
     Of a package it is that of its `__init__`.
 
@@ -60,17 +62,19 @@ def _joined(digests: list[str]) -> str:
 
 
 def _source(module: str) -> Path:
-    root, *parts = module.split(".")
-    path = PACKAGE.joinpath(*parts)
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if root == PACKAGE.name and parts and candidate.is_file():
+    path = PACKAGE / (module if "/" in module else module.replace(".", "/"))
+    for candidate in (path, path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
             return candidate
-    raise ModuleNotFoundError(f"{module} is not a module of revoice", name=module)
+    raise ModuleNotFoundError(f"{module} is nothing in revoice", name=module)
 
 
 @cache
 def _digest(path: Path) -> str:
-    return hashlib.sha256(meaning(path.read_text("utf-8")).encode()).hexdigest()
+    content = path.read_bytes()
+    if path.suffix == ".py":
+        content = meaning(content.decode()).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def meaning(source: str) -> str:

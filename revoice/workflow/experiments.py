@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +9,28 @@ from revoice.config import Config
 from revoice.files import read_json
 from revoice.text import load_tokenizer
 
-LONGEST = 120  # bytes of a name made of several; a file's may have 255, with what is added to it
+LONGEST = 190  # bytes of a name made of several: a file's may have 255, with what is added to it
 K2SYMBOLS = "unique_text_tokens.k2symbols"  # as Lifeiteng's preparation names its table
 
 
-def joined(names: Iterable[str]) -> str:
-    """Several names as one, at most `LONGEST` bytes: of too long a one the end is a digest."""
-    name = "+".join(names)
+def bounded(name: str) -> str:
+    """A name of at most `LONGEST` bytes: of too long a one the end is a digest."""
     if len(name) <= LONGEST:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return f"{name[: LONGEST - 20]}...{digest}"
+    return f"{name[: LONGEST - 17]}-{digest}"
 
 
 def text_of(config: Config, name: str) -> str:
     """Which tokenized text an experiment reads: experiments with the same data share one."""
     experiment = config.experiments[name]
-    text = f"{joined(experiment.corpora)}.{experiment.tokenizer}"
+    text = f"{'+'.join(experiment.corpora)}.{experiment.tokenizer}"
     if experiment.new_languages:
-        text += "+" + joined(experiment.new_languages)
+        text += "+" + "+".join(experiment.new_languages)
     if symbol_table(config, name):
         init = experiment.init
         text += f"@{init if init in config.experiments else given_name(init)}"
-    return text
+    return bounded(text)
 
 
 def tokenizer_of(config: Config, name: str) -> str:
@@ -86,7 +84,7 @@ def given_name(init: str) -> str:
         return init
     path = Path(os.path.normpath(init))
     readable = path.parent.name if path.stem == "model" else path.stem
-    return f"{readable[:LONGEST]}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
+    return f"{readable[:100]}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
 
 
 def given_models(config: Config) -> dict[str, list[str]]:

@@ -20,13 +20,15 @@ from revoice.corpus.naming import read_shard, slug
 from revoice.files import read_json, sha256
 from tests.workflow.conftest import Finished, Run, Snakemake
 
-CODES = "results/corpora/small/codes/{shard}.jsonl.gz"
+CODES = "results/corpora/small/codes/world/{shard}.jsonl.gz"
 EXPERIMENTS = ("tiny", "other")
 # The rules of an experiment, in their order; whatever runs again, all that reads it does too.
 SELECTED = ("select_cuts", "train_ar", "train_nar", "assemble", "evaluate", "synthesize", "score")
+SELECTED += ("tabulate",)
 TRAINED = SELECTED[1:]
 ASSEMBLED = SELECTED[3:]
 SPOKEN = SELECTED[5:]
+EVALUATED = ("evaluate", "tabulate")
 WHOLE = ("fit_codec", "encode", "resample", "manifests", "tokenize_text", *SELECTED, "summarize")
 
 
@@ -45,10 +47,12 @@ def jobs(
     wildcards: dict[str, list[str]] = {
         **{rule: list(experiments) for rule in SELECTED},
         "resample": [f"small/{shard}" for shard in ([of] if of else shards(finished))],
+        "index": ["small"],
         "manifests": ["small"],
         "tokenize_text": ["small.vallex"],
+        "fit_codec": ["world"],
     }
-    wildcards["encode"] = wildcards["resample"]
+    wildcards["encode"] = [w.replace("/", "/world/") for w in wildcards["resample"]]
     return sorted(f"{rule} {w}".strip() for rule in rules for w in wildcards.get(rule, [""]))
 
 
@@ -92,7 +96,7 @@ def test_another_order_of_experiments(
     first = config["experiments"]["tiny"] | {"corpora": ["digits"]}
     config["experiments"] = {"new": first, **config["experiments"]}
     before = jobs(finished, "resample", "manifests", "tokenize_text", "encode", *SELECTED)
-    assert not set(planned(config=config)) & {*before, "fit_codec"}
+    assert not set(planned(config=config)) & {*before, "fit_codec world"}
     config["experiments"] = dict(reversed(config["experiments"].items()))
     del config["experiments"]["new"]
     assert planned(config=config) == ["summarize"]
@@ -103,8 +107,8 @@ def test_another_order_of_experiments(
     [
         ("audio.loudness", -23, WHOLE),
         ("text.mend", True, ("tokenize_text", *SELECTED, "summarize")),
-        ("codec.seed", 2, ("fit_codec", "encode", *SELECTED, "summarize")),
-        ("evaluation.max_train_cuts", 5, ("evaluate", "summarize")),
+        ("codecs.world.seed", 2, ("fit_codec", "encode", *SELECTED, "summarize")),
+        ("evaluation.max_train_cuts", 5, (*EVALUATED, "summarize")),
         ("synthesis.extra", ["Nothing is said twice."], (*SPOKEN, "summarize")),
     ],
 )
@@ -147,22 +151,75 @@ def test_the_tokenizer_of_one_experiment(
     assert planned(config=config) == sorted([*expected, "tokenize_text small.espeak"])
 
 
+def edit(path: Path, old: str = "", new: str = "EDITED = True") -> None:
+    """Replace some text in a file, or add a line that does something."""
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1) if old else f"{text}\n{new}\n", "utf-8")
+
+
 @pytest.mark.parametrize(
     ("path", "rules"),
     [
         ("revoice/text/english.py", ("tokenize_text", *SELECTED, "summarize")),
         ("revoice/codec/world.py", ("fit_codec", "encode", *SELECTED, "summarize")),
-        ("revoice/optim.py", (*TRAINED, "summarize")),
-        ("revoice/sentences.py", (*SPOKEN, "summarize")),
-        ("scripts/evaluate.py", ("evaluate", "summarize")),
+        ("revoice/codec/encodec.py", ()),  # WORLD is the codec here
+        ("revoice/codec/choice.py", ("fetch_codec",)),
+        ("revoice/corpus/index.py", ()),  # planning alone
+        ("revoice/training/optim.py", (*TRAINED, "summarize")),
+        ("revoice/model/losses.py", (*TRAINED, "summarize")),
+        ("revoice/evaluation/sentences.py", (*SPOKEN, "summarize")),
+        ("revoice/evaluation/scoring.py", ("score", "tabulate", "summarize")),
+        ("revoice/report/page.py", ("summarize",)),
+        ("scripts/evaluate.py", (*EVALUATED, "summarize")),
     ],
 )
 def test_an_edit_of_the_code(
     restored: Finished, planned: Callable[..., list[str]], path: str, rules: tuple[str, ...]
 ) -> None:
-    with open(restored.project / path, "a", encoding="utf-8") as file:
-        file.write("\n# edited\n")
+    edit(restored.project / path)
     assert planned() == jobs(restored, *rules)
+
+
+def test_comments_and_docstrings_rerun_nothing(
+    restored: Finished, planned: Callable[..., list[str]]
+) -> None:
+    """In every module and every script at once."""
+    files = [*restored.project.glob("revoice/**/*.py"), *restored.project.glob("scripts/*.py")]
+    assert len(files) > 60
+    for path in files:
+        edit(path, '"""', '"""Edited: ')
+        edit(path, new="# edited")
+    assert planned() == []
+
+
+def test_the_wording_of_a_footnote_reruns_the_tables_and_the_page(
+    restored: Finished, planned: Callable[..., list[str]]
+) -> None:
+    edit(restored.project / "revoice/report/tables.py", "natural logarithm", "in nats")
+    assert planned() == jobs(restored, "tabulate", "summarize")
+
+
+def test_another_codec_beside_the_first(
+    restored: Finished, planned: Callable[..., list[str]]
+) -> None:
+    config = configured(restored, "codecs.second", {"kind": "world", "seed": 2})
+    config["experiments"]["other"]["codec"] = "second"
+    codec = ["fetch_codec second", "fit_codec second"]
+    codec += [f"encode small/second/{shard}" for shard in shards(restored)]
+    rest = jobs(restored, *SELECTED, "summarize", experiments=("other",))
+    assert planned(config=config) == sorted([*codec, *rest])
+
+
+def test_an_experiment_more_refits_no_codec(
+    restored: Finished, planned: Callable[..., list[str]]
+) -> None:
+    """Even where it is the first that takes the codec."""
+    config = yaml.safe_load((restored.folder / "config.yaml").read_text("utf-8"))
+    config["experiments"] = {"new": config["experiments"]["tiny"], **config["experiments"]}
+    added = planned(config=config)
+    assert {job.split()[0] for job in added} == {*SELECTED, "summarize"}
+    assert {job.split()[-1] for job in added} == {"new", "summarize"}
 
 
 def test_a_touched_recording(restored: Finished, planned: Callable[..., list[str]]) -> None:
@@ -180,7 +237,15 @@ def shard_of(finished: Finished, path: str) -> str:
     return shard
 
 
-AFTER_A_SHARD = ("resample", "encode", "manifests", "tokenize_text", *SELECTED, "summarize")
+AFTER_A_SHARD = (
+    "index",
+    "resample",
+    "encode",
+    "manifests",
+    "tokenize_text",
+    *SELECTED,
+    "summarize",
+)
 
 
 def test_a_recording_with_other_samples(
@@ -237,10 +302,11 @@ def state_of(folder: Path, without: str) -> dict[str, tuple[str, int]]:
     """Digest and time of every shard's files, but one shard's."""
     return {
         path.relative_to(folder).as_posix(): (sha256(path), path.stat().st_mtime_ns)
-        for part in ("shards", "audio", "codes")
+        for part in ("shards", "audio", "codes/world")
         for path in (folder / "results/corpora/small" / part).rglob("*")
         if path.is_file()
-        and path.relative_to(folder / "results/corpora/small").parts[1].split(".")[0] != without
+        and path.relative_to(folder / "results/corpora/small" / part).parts[0].split(".")[0]
+        != without
     }
 
 
@@ -254,11 +320,11 @@ def test_one_recording_added_to_ten_shards(
     assert planned() == jobs(restored, *AFTER_A_SHARD, of=shard)
     table = f"results/corpora/small/audio/{shard}.csv"
     run = make(restored, snakemake, table).succeeded()
-    assert run.jobs == jobs(restored, "resample", of=shard)
-    assert planned() == jobs(restored, *AFTER_A_SHARD[1:], of=shard), "as if it were killed here"
+    assert run.jobs == jobs(restored, "index", "resample", of=shard)
+    assert planned() == jobs(restored, *AFTER_A_SHARD[2:], of=shard), "as if it were killed here"
     run = make(restored, snakemake, *(CODES.format(shard=name) for name in names)).succeeded()
     assert run.jobs == jobs(restored, "encode", of=shard)
-    assert planned() == jobs(restored, *AFTER_A_SHARD[2:])
+    assert planned() == jobs(restored, *AFTER_A_SHARD[3:])
     assert state_of(restored.folder, without=shard) == before
     cuts = CutSet.from_jsonl(restored.folder / CODES.format(shard=shard))
     paths = read_shard(restored.folder / f"results/corpora/small/shards/{shard}.tsv")
@@ -270,12 +336,12 @@ def test_one_transcript_corrected(
 ) -> None:
     transcript = next(path for path in (restored.folder / "audio").rglob("*.txt"))
     transcript.write_text("A correction of what was said.", "utf-8")
-    rules = ("manifests", "tokenize_text", *SELECTED, "summarize")
+    rules = ("index", "manifests", "tokenize_text", *SELECTED, "summarize")
     assert planned() == jobs(restored, *rules)
     before = state_of(restored.folder, without="")
     text = "results/text/small.vallex"
     run = make(restored, snakemake, f"{text}/tokenizer.json").succeeded()
-    assert run.jobs == jobs(restored, "manifests", "tokenize_text")
+    assert run.jobs == jobs(restored, "index", "manifests", "tokenize_text")
     assert state_of(restored.folder, without="") == before
     cuts = [
         cut
@@ -289,10 +355,15 @@ def test_one_transcript_corrected(
 def test_a_killed_run_started_again(
     restored: Finished, planned: Callable[..., list[str]], snakemake: Snakemake
 ) -> None:
-    """Killed while the AR is trained: what was done before stays, and the training goes on."""
+    """Killed while the AR is trained: what was done before stays, and the training goes on.
+
+    The code is edited in between, which keeps no training from going on. The old model is there
+    until the new one is.
+    """
     folder, target = restored.folder, "results/other/ar/model.safetensors"
-    stage = {"lr": 5e-4, "steps": 150, "valid_every": 10**6, "checkpoint_every": 5}
-    config = configured(restored, "experiments.other.ar", stage | {"batch_seconds": 10})
+    old = sha256(folder / target)
+    train = {"lr": 5e-4, "steps": 150, "valid_every": 10**6, "checkpoint_every": 5}
+    config = configured(restored, "experiments.other.ar", train | {"batch_seconds": 10})
     config["experiments"]["other"]["limits"] = {"min_seconds": 0.1, "max_seconds": 19}
     known = set(folder.glob("work/other-ar-*/state-*.pt"))
 
@@ -307,13 +378,40 @@ def test_a_killed_run_started_again(
     assert run.jobs == ["select_cuts other", "train_ar other"]
     assert list((folder / ".snakemake/locks").glob("*.lock")), "a killed run leaves its locks"
     state = max(saved())  # killed in between, there may be two
-    assert not (folder / target).exists()
+    assert sha256(folder / target) == old
     assert planned() == jobs(restored, *TRAINED, "summarize", experiments=("other",))
+    edit(restored.project / "revoice/model/losses.py")
     run = make(restored, snakemake, target).succeeded()
     assert run.jobs == ["train_ar other"]
     step = int(state.stem.partition("-")[2])
     log = (folder / "logs/train_ar/other.log").read_text("utf-8")
     assert f"going on from step {step}, " in log
     training = read_json(folder / "results/other/ar/training.json")
-    assert training["steps"] == stage["steps"]
+    assert training["steps"] == train["steps"]
+    assert [entry["step"] for entry in training["code"]] == [0, step]
     assert np.isfinite(training["best_loss"])
+    assert sha256(folder / target) != old
+
+
+def test_a_real_edit_of_the_loss_trains_anew_beside_the_old_model(
+    restored: Finished, planned: Callable[..., list[str]], snakemake: Snakemake
+) -> None:
+    folder, target = restored.folder, "results/tiny/ar/model.safetensors"
+    old, steps = sha256(folder / target), []
+    loss = restored.project / "revoice/model/losses.py"
+    edit(loss, "logits.flatten(0, 1).float()", "0.5 * logits.flatten(0, 1).float()")
+    log = folder / "logs/train_ar/tiny.log"
+
+    def look() -> bool:
+        """Never kills; looks whether the old model is there while the new one is trained."""
+        if log.exists() and "starting anew" in log.read_text("utf-8"):
+            steps.append((folder / target).exists())
+        return False
+
+    assert planned() == jobs(restored, *TRAINED, "summarize")
+    run = make(restored, snakemake, target, kill_when=look).succeeded()
+    assert run.jobs == ["train_ar tiny"]
+    assert steps, "nobody looked"
+    assert all(steps)
+    assert sha256(folder / target) != old
+    assert "train_ar tiny" not in planned()

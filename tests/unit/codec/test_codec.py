@@ -377,7 +377,9 @@ def published(tmp_path: Path) -> Path:
 
 
 def test_fallback_with_its_reason(published: Path, tmp_path: Path) -> None:
-    chosen = choose_codec(CodecConfig(kind="encodec_24khz", fallback="world"), published, tmp_path / "data")
+    chosen = choose_codec(
+        CodecConfig(kind="encodec_24khz", fallback="world"), published, tmp_path / "data"
+    )
     assert (chosen["name"], chosen["weights"]) == ("world", None)
     assert "encodec_24khz cannot be had" in chosen["reason"]
     assert "w.th" in chosen["reason"]

@@ -1,0 +1,154 @@
+"""What an experiment reads and where it lies."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from revoice.config import Config
+from revoice.config_file import load_config
+from revoice.workflow import experiments as of
+
+TRAINED = {"ar": {"epochs": 1}, "nar": {"epochs": 1}}
+BASE = {"corpora": ["mine"], **TRAINED}
+
+
+def config(**experiments: Any) -> Config:
+    """A configuration of two corpora and these experiments."""
+    corpora = {name: {"kind": "folder", "path": name} for name in ("mine", "theirs")}
+    values = {name: BASE | values for name, values in experiments.items()}
+    return load_config({"corpora": corpora, "experiments": values})
+
+
+def test_experiments_with_the_same_data_share_a_text() -> None:
+    both = {"corpora": ["mine", "theirs"]}
+    made = config(a={}, b={"nar": {"steps": 3}}, c=both, d={"tokenizer": "vallex"})
+    assert [of.text_of(made, name) for name in "abcd"] == [
+        "mine.espeak",
+        "mine.espeak",
+        "mine+theirs.espeak",
+        "mine.vallex",
+    ]
+    assert of.tokenizer_of(made, "a") == "results/text/mine.espeak/tokenizer.json"
+
+
+def test_a_table_goes_on_through_experiments() -> None:
+    made = config(a={}, b={"init": "a"}, c={"init": "b"})
+    assert of.symbol_table(made, "a") is None
+    assert of.symbol_table(made, "b") == of.tokenizer_of(made, "a")
+    assert of.text_of(made, "b") == "mine.espeak@a"
+    assert of.symbol_table(made, "c") == "results/text/mine.espeak@a/tokenizer.json"
+    made = config(
+        a={"tokenizer": "vallex", "init": "vallex"}, b={"tokenizer": "vallex", "init": "a"}
+    )
+    assert of.symbol_table(made, "b") is None, "the published table needs no file"
+    assert of.text_of(made, "a") == of.text_of(made, "b") == "mine.vallex"
+
+
+def test_thirty_corpora_of_64_letters_make_a_name_of_a_file() -> None:
+    names = [f"{letter}{number:02d}" + letter * 61 for number in range(15) for letter in "xy"]
+    corpora = {name: {"kind": "folder", "path": name} for name in names}
+    language = {"new_languages": {"de": "mean"}, "init": "vallex", "tokenizer": "vallex"}
+    experiment = BASE | {"corpora": names} | language
+    made = load_config({"corpora": corpora, "experiments": {"all": experiment}})
+    assert len(of.text_of(made, "all").encode()) < 200
+    fewer = load_config(
+        {"corpora": corpora, "experiments": {"all": experiment | {"corpora": names[:-1]}}}
+    )
+    assert of.text_of(made, "all") != of.text_of(fewer, "all")
+
+
+def test_what_a_part_starts_from() -> None:
+    made = config(
+        a={},
+        b={"init": "a"},
+        c={"init": "vallex", "tokenizer": "vallex"},
+        d={"init": "models/theirs.pt", "tokenizer": "vallex"},
+        e={"init": "models/voice/model.safetensors"},
+    )
+    starts = [of.initial_model(made, name, "ar") for name in "abcde"]
+    theirs = of.given_name("models/theirs.pt")
+    assert starts == [
+        None,
+        "results/a/ar/model.safetensors",
+        "results/pretrained/vallex/model.safetensors",
+        f"results/pretrained/{theirs}/model.safetensors",
+        "models/voice/model.safetensors",
+    ]
+    assert theirs.startswith("theirs-")
+    assert of.given_name("models/voice/model.safetensors").startswith("voice-")
+    assert of.given_name("a/x.pt") != of.given_name("b/x.pt")
+    assert of.given_name("a/../b/x.pt") == of.given_name("b/x.pt")
+    voice = of.given_name("models/voice/model.safetensors")
+    assert of.given_models(made) == {"vallex": ["c"], theirs: ["d"], voice: ["e"]}
+
+
+def write_model(folder: Path, codec: str = "world", beside: bool = True) -> str:
+    """Files of a model as a run leaves them, as far as planning reads them."""
+    folder.mkdir(parents=True)
+    table = {"name": "espeak", "symbols": ["<pad>", "<bos>", "<eos>", "a"]}
+    (folder / "tokenizer.json").write_text(json.dumps(table))
+    (folder / "model.json").write_text(json.dumps({"codec": {"name": codec, "sha256": "ab"}}))
+    if beside:
+        (folder / "codec.json").write_text(json.dumps({"name": codec}))
+    return str(folder / "model.safetensors")
+
+
+def test_the_codec_of_an_experiment(tmp_path: Path) -> None:
+    init = write_model(tmp_path / "voice")
+    made = config(a={}, b={"codec": "world"}, c={"init": "b"}, d={"init": init}, e={"init": "d"})
+    given = of.given_name(init)
+    assert [of.codec_of(made, n) for n in "abcde"] == ["encodec", "world", "world", given, given]
+    assert of.given_codecs(made) == {given: str(tmp_path / "voice" / "codec.json")}
+    assert of.experiments_with(made, "world") == ["b", "c"]
+    of.check_given(made, "d")
+
+
+def test_a_model_that_brings_no_codec_needs_one_of_its_kind(tmp_path: Path) -> None:
+    init = write_model(tmp_path / "voice", beside=False)
+    with pytest.raises(ValueError, match=r"experiments\.a: .*trained on codes of world, and codec"):
+        of.check_given(config(a={"init": init}), "a")
+    of.check_given(config(a={"init": init, "codec": "world"}), "a")
+
+
+def test_nothing_steps_in_where_an_original_model_is_fine_tuned() -> None:
+    vallex = {"init": "vallex", "tokenizer": "vallex"}
+    made = config(a={}, b=vallex, c={"init": "b", "tokenizer": "vallex"}, d={"codec": "world"})
+    assert of.need_encodec(made, "encodec") == ["b", "c"]
+    assert of.need_encodec(made, "world") == []
+
+
+def test_what_a_codec_is_fitted_on() -> None:
+    other = {"codec": "world", "corpora": ["theirs"]}
+    made = config(a={}, b=other, c={"codec": "world"})
+    assert of.fitting_corpora(made, "world") == ["theirs"]
+    values = made.model_dump(mode="json")
+    values["codecs"]["world"]["fit"] = ["mine", "theirs"]
+    assert of.fitting_corpora(load_config(values), "world") == ["mine", "theirs"]
+
+
+@pytest.mark.parametrize(
+    ("init", "tokenizer", "message"),
+    [
+        (
+            "models/x.pt",
+            "espeak",
+            r"needs the symbol table .*: put it at models/unique_text_tokens",
+        ),
+        (
+            "models/x.safetensors",
+            "espeak",
+            r"needs the symbol table .*: put it at models/tokenizer",
+        ),
+    ],
+)
+def test_a_model_without_its_table(init: str, tokenizer: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        of.check_given(config(a={"init": init, "tokenizer": tokenizer}), "a")
+
+
+def test_a_table_of_another_tokenizer(tmp_path: Path) -> None:
+    init = write_model(tmp_path / "voice")
+    with pytest.raises(ValueError, match="is a table of the tokenizer espeak: set `tokenizer: esp"):
+        of.check_given(config(a={"init": init, "tokenizer": "vallex"}), "a")
