@@ -12,7 +12,7 @@ FIND_PYTHON := for p in $(PYTHON) python3 python3.13 python3.12 python3.11 /usr/
 	$$p -c '$(SUITABLE)' 2>/dev/null && command -v $$p && break; done
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517
 
-.PHONY: run test lint format setup setup-dev requirements rulegraph report clean-work help
+.PHONY: run test lint format docs setup setup-dev requirements rulegraph report clean-work help
 
 help:
 	@grep -E '^[a-z-]+:.*#' Makefile | sed 's/:.*#/\t/'
@@ -20,8 +20,9 @@ help:
 run: setup # everything, from raw audio to results/index.html
 	snakemake --cores $(CORES)
 
-test: setup-dev lint # unit, parity and workflow tests, and lint
-	pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+test: setup-dev lint # unit, parity and workflow tests with coverage, and lint
+	pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder \
+		--cov=revoice --cov-report=term:skip-covered
 
 lint: setup-dev # ruff, snakefmt, snakemake --lint, mypy
 	ruff check .
@@ -34,6 +35,9 @@ format: setup-dev # rewrite what ruff and snakefmt would complain about
 	ruff check --fix .
 	ruff format .
 	snakefmt Snakefile rules
+
+docs: setup # docs/config.md and config.schema.json, from revoice/config.py
+	python docs/make_config.py
 
 setup: $(READY) # the environment, in .venv
 
@@ -62,10 +66,10 @@ requirements: # pin anew what pyproject.toml asks for
 			--no-annotate --no-header $${extra:+--extra $$extra} pyproject.toml \
 		| grep -vE '^(nvidia-|cuda-|triton)' > envs/requirements$${extra:+-$$extra}.txt; done
 
-rulegraph: setup # the graph at the end of the README
-	@{ sed '/^```mermaid$$/,$$d' README.md; echo '```mermaid'; \
+rulegraph: setup # the graph in docs/rulegraph.md
+	@{ sed '/^```mermaid$$/,$$d' docs/rulegraph.md; echo '```mermaid'; \
 		snakemake --rulegraph mermaid-js 2>/dev/null | sed '/^---$$/,/^---$$/d; /style/d'; echo '```'; \
-	} > README.new && mv README.new README.md
+	} > rulegraph.new && mv rulegraph.new docs/rulegraph.md
 
 report: setup # results/report.html: Snakemake's own account of a finished run
 	snakemake --report results/report.html

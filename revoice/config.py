@@ -32,12 +32,16 @@ class CorpusConfig(Section):
     text, speaker, language; `libritts` and `ljspeech` are those corpora's own layouts.
     """
 
-    kind: Literal["asterisk", "folder", "table", "libritts", "ljspeech"]
-    path: str | None = None
-    languages: list[str] = ["en"]  # asterisk: which packages; the others: [the language]
-    speaker: str | None = None  # folder: the one speaker; None: the name of the file's folder
-    subsets: list[str] = []  # libritts: e.g. [dev-clean, test-clean]; empty: all that are there
-    splits: dict[str, Literal["train", "dev", "test"]] = {}  # libritts: subset -> split
+    kind: Literal["asterisk", "folder", "table", "libritts", "ljspeech"] = Field(
+        description="how its files and transcripts lie"
+    )
+    path: str | None = Field(None, description="folder or table, as seen from the run's folder")
+    languages: list[str] = Field(["en"], description="asterisk: any of en es fr it ru; else one")
+    speaker: str | None = Field(None, description="folder: who speaks; null: the folders' names")
+    subsets: list[str] = Field([], description="libritts: e.g. [dev-clean]; empty: all there are")
+    splits: dict[str, Literal["train", "dev", "test"]] = Field(
+        {}, description="libritts: the split of a whole subset, e.g. {test-clean: test}"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -63,21 +67,23 @@ class CorpusConfig(Section):
 class AudioConfig(Section):
     """Resampling and shards."""
 
-    loudness: float | None = Field(None, ge=-70, le=-5)  # LUFS; None leaves levels alone
-    strict: bool = False  # a bad file fails the rule instead of going to the rejected table
-    min_seconds: float = Field(0.1, gt=0)
-    shard_minutes: float = Field(30, gt=0)
+    loudness: float | None = Field(
+        None, ge=-70, le=-5, description="LUFS to bring every file to; null leaves levels alone"
+    )
+    strict: bool = Field(False, description="fail the run where a file cannot be used")
+    min_seconds: float = Field(0.1, gt=0, description="files shorter than this are rejected")
+    shard_minutes: float = Field(30, gt=0, description="speech to a shard, the work of a job")
 
 
 class SplitConfig(Section):
     """Train, dev and test: seeded shares of the texts, or whole speakers."""
 
-    by: Literal["text", "speaker"] = "text"
-    dev: Share = 0.05
-    test: Share = 0.05
-    seed: int = 1
-    dev_speakers: list[str] = []
-    test_speakers: list[str] = []
+    by: Literal["text", "speaker"] = Field("text", description="what is never in two splits")
+    dev: Share = Field(0.05, description="share of texts or speakers to validate on")
+    test: Share = Field(0.05, description="share kept for tables, speech and scores")
+    seed: int = Field(1, description="draws the splits")
+    dev_speakers: list[str] = Field([], description="these, in place of a share")
+    test_speakers: list[str] = Field([], description="these, in place of a share")
 
     @model_validator(mode="after")
     def _something_left(self) -> "SplitConfig":
@@ -91,66 +97,78 @@ class SplitConfig(Section):
 class CodecConfig(Section):
     """A codec, and what steps in where its weights cannot be had."""
 
-    kind: Literal["encodec_24khz", "world"]
-    bandwidth: float = Field(6.0, ge=6, le=6)  # kbps: 8 codebooks, which the models are made for
-    fallback: Literal["world"] | None = None
-    seed: int = 1
-    fit: list[Name] = []  # corpora that WORLD is fitted on; empty: the first experiment's
-    fit_minutes: float = Field(60, gt=0)  # audio that WORLD is fitted on, at most
-    url: str | None = None  # another place for the same weights
+    kind: Literal["encodec_24khz", "world"] = Field(description="world needs no download")
+    bandwidth: float = Field(6.0, ge=6, le=6, description="kbps; 6 gives the models' 8 quantizers")
+    fallback: Literal["world"] | None = Field(None, description="where weights cannot be had")
+    seed: int = Field(1, description="world: draws the speech it is fitted on")
+    fit: list[Name] = Field(
+        [], description="world: corpora it is fitted on; empty: those of its first experiment"
+    )
+    fit_minutes: float = Field(60, gt=0, description="world: fitted on so much, at most")
+    url: str | None = Field(None, description="another place for the same weights")
 
 
 class TextConfig(Section):
     """Utterances whose text cannot be converted."""
 
-    policy: Literal["drop", "fail"] = "drop"
-    mend: bool = False  # vallex: correct what the original front end reads wrongly
+    policy: Literal["drop", "fail"] = Field("drop", description="texts that cannot be converted")
+    mend: bool = Field(False, description="vallex: mend what the original front end misreads")
 
 
 class LimitsConfig(Section):
     """Cuts outside these are left out of training and evaluation, and listed."""
 
-    min_seconds: float = Field(0.3, ge=0)
-    max_seconds: float = Field(20, gt=0)
-    min_frames_per_symbol: float = Field(1.0, ge=0)
-    max_frames_per_symbol: float = Field(60, gt=0)
+    min_seconds: float = Field(0.3, ge=0, description="shortest cut")
+    max_seconds: float = Field(20, gt=0, description="longest cut")
+    min_frames_per_symbol: float = Field(1.0, ge=0, description="fewer: not all was said")
+    max_frames_per_symbol: float = Field(60, gt=0, description="more: not all is in the text")
 
 
 class LoraConfig(Section):
     """Low-rank adapters on the tensors that `targets` match."""
 
-    rank: Positive = 8
-    alpha: float = Field(16, gt=0)
-    targets: list[str] = ["*_decoder.layers.*.self_attn.in_proj_weight"]
+    rank: Positive = Field(8, description="rank of each adapter")
+    alpha: float = Field(16, gt=0, description="an adapter's output is scaled by alpha / rank")
+    targets: list[str] = Field(
+        ["*_decoder.layers.*.self_attn.in_proj_weight"], description="patterns of tensors' names"
+    )
 
 
 class TrainConfig(Section):
     """How one part, AR or NAR, is trained."""
 
-    trainable: Literal["all"] | list[str] = "all"
-    lora: LoraConfig | None = None
-    optimizer: Literal["adamw", "scaled_adam"] = "adamw"
-    schedule: Literal["cosine", "eden", "constant"] = "cosine"
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    warmup_steps: int | None = Field(None, ge=0)
-    warmup_epochs: float | None = Field(None, ge=0)
-    epochs: Positive | None = None
-    steps: Positive | None = None
-    batch_seconds: float = Field(60, gt=0)
-    accumulate: Positive = 1
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    clip: float | None = Field(1.0, gt=0)  # gradient norm; ScaledAdam clips by itself
-    dropout: float = Field(0.0, ge=0, lt=1)
-    log_every: Positive = 10
-    valid_every: Positive | None = 100  # steps; None: at the end of each epoch
-    checkpoint_every: Positive = 100
-    keep: Positive = 1
-    seed: int = 1
-    early_stopping: Positive | None = None  # validations without gain
-    average: Literal["ema", "periodic"] | None = None
-    gradient_checkpointing: bool = False
-    concatenate_seconds: float | None = Field(None, gt=0)
+    trainable: Literal["all"] | list[str] = Field("all", description="patterns of tensors' names")
+    lora: LoraConfig | None = Field(None, description="train adapters instead of matrices")
+    optimizer: Literal["adamw", "scaled_adam"] = Field("adamw", description="adamw, or Zipformer's")
+    schedule: Literal["cosine", "eden", "constant"] = Field(
+        "cosine", description="of the learning rate; eden goes with scaled_adam"
+    )
+    lr: float = Field(1e-3, gt=0, description="learning rate, at its highest")
+    weight_decay: float = Field(0.01, ge=0, description="adamw: of matrices, not of vectors")
+    warmup_steps: int | None = Field(None, ge=0, description="in which the rate rises")
+    warmup_epochs: float | None = Field(None, ge=0, description="the same, in epochs")
+    epochs: Positive | None = Field(None, description="passes over the data; or `steps`")
+    steps: Positive | None = Field(None, description="steps of the optimizer; or `epochs`")
+    batch_seconds: float = Field(60, gt=0, description="speech in a batch, of one process")
+    accumulate: Positive = Field(1, description="batches to a step")
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="weights stay fp32")
+    clip: float | None = Field(
+        1.0, gt=0, description="norm of the gradient, at most; scaled_adam clips by itself"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of activations that are dropped")
+    log_every: Positive = Field(10, description="steps between rows of metrics.csv")
+    valid_every: Positive | None = Field(100, description="steps; null: at the end of each epoch")
+    checkpoint_every: Positive = Field(100, description="steps between states to go on from")
+    keep: Positive = Field(1, description="how many saved states are kept")
+    seed: int = Field(1, description="draws weights, order and dropout")
+    early_stopping: Positive | None = Field(None, description="after validations without gain")
+    average: Literal["ema", "periodic"] | None = Field(
+        None, description="averaged weights are validated and kept: decaying, or of each 100th step"
+    )
+    gradient_checkpointing: bool = Field(False, description="less memory for more time")
+    concatenate_seconds: float | None = Field(
+        None, gt=0, description="join a speaker's cuts, up to so long; null: do not"
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> "TrainConfig":
@@ -164,9 +182,9 @@ class TrainConfig(Section):
 class ModelSize(Section):
     """Sizes of a model that starts from nothing."""
 
-    width: Positive = 256
-    layers: Positive = 4
-    heads: Positive = 4
+    width: Positive = Field(256, description="width of the decoders")
+    layers: Positive = Field(4, description="layers of each decoder")
+    heads: Positive = Field(4, description="heads of attention, which divide the width")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "ModelSize":
@@ -180,15 +198,21 @@ class ModelSize(Section):
 class ExperimentConfig(Section):
     """One training run and its evaluation."""
 
-    corpora: list[Name] = Field(min_length=1)
-    tokenizer: Literal["espeak", "vallex"] = "espeak"
-    codec: Name | None = None  # None: that of the model in `init` if it says so, else encodec
-    init: str = "scratch"  # scratch | vallex | another experiment | a path
-    model: ModelSize = ModelSize()
-    limits: LimitsConfig = LimitsConfig()
-    new_languages: dict[str, str] = {}  # language to add: existing one to start from, or "mean"
-    ar: TrainConfig | None = None  # None: the part of `init`, as it is
-    nar: TrainConfig | None = None
+    corpora: list[Name] = Field(min_length=1, description="what it is trained and tested on")
+    tokenizer: Literal["espeak", "vallex"] = Field(
+        "espeak", description="espeak: phonemes; vallex: as the published model was trained"
+    )
+    codec: Name | None = Field(
+        None, description="one of `codecs`; null: that of the model in `init`, else encodec"
+    )
+    init: str = Field("scratch", description="scratch, vallex, another experiment, or a path")
+    model: ModelSize = Field(ModelSize(), description="sizes of a model that starts from scratch")
+    limits: LimitsConfig = Field(LimitsConfig(), description="which cuts are left out")
+    new_languages: dict[str, str] = Field(
+        {}, description='language to add: existing one to start from, or "mean"'
+    )
+    ar: TrainConfig | None = Field(None, description="null: the AR of `init`, as it is")
+    nar: TrainConfig | None = Field(None, description="null: the NAR of `init`, as it is")
 
     @model_validator(mode="after")
     def _something_to_start_from(self) -> "ExperimentConfig":
@@ -202,24 +226,26 @@ class ExperimentConfig(Section):
 class SynthesisConfig(Section):
     """Which sentences are spoken, and how."""
 
-    sentences: int | None = Field(20, gt=0)  # of the test split; None: all
-    extra: list[str] = []  # further sentences, in language and voice of the first test sentence
-    top_k: int | None = Field(50, gt=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    temperature: float = Field(1.0, gt=0)
-    best_of: Positive = 1
-    seed: int = 1
-    prompt_seconds: float = Field(3, gt=0)  # the prompt is a recording at least this long
-    batch: Positive = 8
+    sentences: int | None = Field(20, gt=0, description="how many of the test split; null: all")
+    extra: list[str] = Field([], description="sentences more, in the first one's voice")
+    top_k: int | None = Field(50, gt=0, description="AR: draw among so many codes; null: all")
+    top_p: float = Field(1.0, gt=0, le=1, description="AR: share of probability to draw among")
+    temperature: float = Field(1.0, gt=0, description="AR: below 1 is safer, above 1 more varied")
+    best_of: Positive = Field(1, description="AR: draw so many times, and take the likeliest")
+    seed: int = Field(1, description="draws sentences and codes")
+    prompt_seconds: float = Field(3, gt=0, description="length of a prompt, at least")
+    batch: Positive = Field(8, description="sentences that are spoken at a time")
 
 
 class ScoreConfig(Section):
     """How speech is measured. null leaves a measure out."""
 
-    recognizer: Literal["pocketsphinx", "whisper"] | None = "pocketsphinx"
-    whisper_model: str | None = None  # a CTranslate2 model's folder or name
-    similarity: Literal["resemblyzer"] | None = "resemblyzer"
-    dnsmos: Literal["speechmos"] | None = "speechmos"
+    recognizer: Literal["pocketsphinx", "whisper"] | None = Field(
+        "pocketsphinx", description="for the word error rate"
+    )
+    whisper_model: str | None = Field(None, description="a CTranslate2 model's folder or name")
+    similarity: Literal["resemblyzer"] | None = Field("resemblyzer", description="of speakers")
+    dnsmos: Literal["speechmos"] | None = Field("speechmos", description="predicted opinion")
 
     @model_validator(mode="after")
     def _model_named(self) -> "ScoreConfig":
@@ -231,23 +257,25 @@ class ScoreConfig(Section):
 class EvaluationConfig(Section):
     """Loss and accuracy of the trained model."""
 
-    batch_seconds: float = Field(120, gt=0)
-    max_train_cuts: Positive | None = 1000  # a seeded sample of train; None: all
-    seed: int = 1
+    batch_seconds: float = Field(120, gt=0, description="speech in a batch")
+    max_train_cuts: Positive | None = Field(1000, description="of train, drawn; null: all of it")
+    seed: int = Field(1, description="draws the sample")
 
 
 class Config(Section):
     """The whole of `config.yaml`."""
 
-    corpora: dict[Name, CorpusConfig] = Field(min_length=1)
-    audio: AudioConfig = AudioConfig()
-    split: SplitConfig = SplitConfig()
-    codecs: dict[Name, CodecConfig] = {}  # `encodec` and `world` are there without being named
-    text: TextConfig = TextConfig()
-    experiments: dict[Name, ExperimentConfig] = Field(min_length=1)
-    evaluation: EvaluationConfig = EvaluationConfig()
-    synthesis: SynthesisConfig = SynthesisConfig()
-    score: ScoreConfig = ScoreConfig()
+    corpora: dict[Name, CorpusConfig] = Field(min_length=1, description="corpora by name")
+    audio: AudioConfig = Field(AudioConfig(), description="resampling and shards")
+    split: SplitConfig = Field(SplitConfig(), description="train, dev and test")
+    codecs: dict[Name, CodecConfig] = Field({}, description="`encodec` and `world` need no entry")
+    text: TextConfig = Field(TextConfig(), description="texts that cannot be converted")
+    experiments: dict[Name, ExperimentConfig] = Field(
+        min_length=1, description="trainings and evaluations, by name"
+    )
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="loss and accuracy")
+    synthesis: SynthesisConfig = Field(SynthesisConfig(), description="what is spoken")
+    score: ScoreConfig = Field(ScoreConfig(), description="how speech is measured")
 
     @model_validator(mode="before")
     @classmethod

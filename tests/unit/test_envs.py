@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -64,7 +65,10 @@ def packages_of(script: Path) -> set[str]:
             top = module.split(".")[0]
             if top == "revoice":
                 there = ROOT.joinpath(*module.split("."))
-                todo += [p for p in (there.with_suffix(".py"), there / "__init__.py") if p.exists()]
+                # the packages on the way to a module run before it
+                found_at = [there.with_suffix(".py"), there / "__init__.py"]
+                found_at += [p / "__init__.py" for p in there.parents if ROOT in p.parents]
+                todo += [p for p in found_at if p.exists()]
             elif top not in sys.stdlib_module_names:
                 found.update(DISTRIBUTIONS.get(top, []))
     return {canonical(name) for name in found}
@@ -95,6 +99,13 @@ def test_packages_without_their_dependencies() -> None:
     for path in (ROOT / "envs").glob("*.post-deploy.sh"):
         named |= pins(path.read_text())
     assert named == pinned
+
+
+def test_what_the_project_asks_for_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    names = {canonical(re.split(r"[<>=!~\[; ]", requirement)[0]) for requirement in asked}
+    assert names <= set(pins((ROOT / "envs/requirements-dev.txt").read_text()))
 
 
 def test_development_adds_to_the_requirements() -> None:
