@@ -1,5 +1,8 @@
 """Fixtures that all tests share."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,26 @@ SHARING_A_RUN = {"test_pipeline", "test_report", "test_reruns"}
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with reference numbers and recordings, beside the project."""
+    """The folder with reference numbers, beside the project."""
     folder = ROOT.parent / "shared"
-    if not folder.is_dir():
-        pytest.skip("needs the reference numbers and recordings in ../shared")
+    if not (folder / "parity").is_dir():
+        pytest.skip("needs the reference numbers in ../shared/parity")
     return folder
+
+
+@pytest.fixture(scope="session")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """People speaking, in the folder beside the project; without it, eSpeak NG in their place.
+
+    Both have the same files, with the same texts. Where the environment variable
+    REVOICE_MADE_SPEECH is set, eSpeak NG speaks in any case.
+    """
+    folder = ROOT.parent / "shared" / "speech"
+    if folder.is_dir() and not os.environ.get("REVOICE_MADE_SPEECH"):
+        return folder
+    made = tmp_path_factory.mktemp("speech")
+    subprocess.run([sys.executable, "-m", "tests.helpers.speech", made], cwd=ROOT, check=True)
+    return made
 
 
 class TogetherScheduling(LoadScopeScheduling):

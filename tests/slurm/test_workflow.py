@@ -34,10 +34,10 @@ def prepare(folder: Path, **training: Any) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(shared: Path, snakemake: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(spoken: Path, snakemake: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the small workflow ran through the profile."""
     folder = tmp_path_factory.mktemp("workflow")
-    small.write_corpus(shared, folder / "audio")
+    small.write_corpus(spoken, folder / "audio")
     process = snakemake(folder, *prepare(folder), "--retries", "1")
     assert process.wait(1800) == 0, (folder / "snakemake.out").read_text()
     return folder

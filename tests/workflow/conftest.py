@@ -157,12 +157,12 @@ def copy_project(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(
-    shared: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory
+    spoken: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
     """The whole workflow, run once: two experiments on one corpus of about ten shards."""
     base = tmp_path_factory.mktemp("finished")
     project, folder = copy_project(base / "project"), base / "folder"
-    small.write_corpus(shared, folder / "audio")
+    small.write_corpus(spoken, folder / "audio")
     config = small.config(audio={"shard_minutes": minutes_for_shards(folder / "audio", 10)})
     other = {"ar": small.stage(lr=5e-4), "nar": small.stage(lr=5e-4)}
     config["experiments"]["other"] = small.config()["experiments"]["tiny"] | other
