@@ -11,7 +11,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 SLOW = {ROOT / "tests" / room for room in ("slurm", "workflow")}
-SHARING_A_RUN = {"test_pipeline", "test_report", "test_reruns"}
+SHARING_A_CLUSTER = "tests/slurm/"
+SHARING_A_RUN = {f"tests/workflow/test_{name}.py" for name in ("pipeline", "report", "reruns")}
 
 
 @pytest.fixture(scope="session")
@@ -38,14 +39,19 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+def taken_together(nodeid: str) -> str:
+    """What the tests have in common that one process takes: a file, a run or the cluster."""
+    path = nodeid.partition("::")[0]
+    if path.startswith(SHARING_A_CLUSTER):
+        return SHARING_A_CLUSTER
+    return "finished" if path in SHARING_A_RUN else path
+
+
 class TogetherScheduling(LoadScopeScheduling):
     """With several processes, one takes all tests of a file, and of files that share a long run."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path = Path(nodeid.partition("::")[0])
-        if path.parent.name == "slurm":
-            return "slurm"
-        return "finished" if path.stem in SHARING_A_RUN else path.as_posix()
+        return taken_together(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

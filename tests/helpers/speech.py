@@ -38,7 +38,7 @@ READ = {
     ),
     "8463/294825/8463_294825_000043_000000": "KNOT one point one five miles per hour",
 }
-LJ: Utterance = ("f3", 50, 150)
+LJ: Utterance = ("f5", 50, 130)  # one that pocketsphinx understands
 LJSPEECH = {
     "LJ049-0108": (
         "In addition, the restriction would probably eliminate a need for the requirement"
