@@ -11,12 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.helpers import small
-from tests.helpers.cluster import gpus_of, jobs_of, stop
-
-ROOT = Path(__file__).resolve().parents[2]
-Environment = dict[str, str]
-Run = Callable[..., subprocess.Popen[str]]
+from tests.helpers.cluster import Environment, Run, gpus_of, jobs_of, stop
 
 
 def prepare(folder: Path, **training: Any) -> list[str]:

@@ -25,8 +25,10 @@ from revoice.files import read_json, sha256
 from revoice.model.checkpoint import read_checkpoint
 from revoice.model.valle import AR, NAR, ModelConfig, tied_tensors
 from revoice.text import load_tokenizer
+from tests.conftest import ROOT
 from tests.helpers import small
-from tests.workflow.conftest import ROOT, Run, Snakemake, set_aside
+from tests.helpers.small import ONE_THREAD
+from tests.workflow.conftest import Run, Snakemake, set_aside
 
 FEW: dict[str, Any] = {
     "steps": 2,
@@ -42,9 +44,6 @@ COUNTING = {
 }
 VALLEX = ModelConfig("vallex", 64, 1, 1, 2048, languages=("en", "zh", "ja"), pad=3)
 VALLE = ModelConfig("valle", 64, 1, 1, 48)
-# For so little to do, a second process costs more than it gains.
-THREADED = "resample encode fit_codec evaluate synthesize score train_ar train_nar".split()
-ONE_THREAD = ["--set-threads", *(f"{rule}=1" for rule in THREADED)]
 
 
 def miniature() -> dict[str, Any]:
