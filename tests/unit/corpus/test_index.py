@@ -372,9 +372,9 @@ def test_an_unknown_language_of_the_default_corpus() -> None:
         scan(CorpusConfig(kind="asterisk", languages=["xx"]))
 
 
-def test_real_layouts(shared: Path) -> None:
+def test_real_layouts(spoken: Path) -> None:
     for kind, name in [("libritts", "LibriTTS"), ("ljspeech", "LJSpeech-1.1")]:
-        root = shared / "speech" / name
+        root = spoken / name
         files, texts = scan(CorpusConfig.model_validate({"kind": kind, "path": str(root)}))
         assert names(files) == sorted(p.relative_to(root).as_posix() for p in root.rglob("*.wav"))
         assert texts
