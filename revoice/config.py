@@ -1,5 +1,6 @@
 """The typed configuration: what `config.yaml` may say, checked before anything runs."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,10 +38,20 @@ class CorpusConfig(Section):
     path: str | None = Field(None, description="folder or table, as seen from the run's folder")
     languages: list[str] = Field(["en"], description="asterisk: any of en es fr it ru; else one")
     speaker: str | None = Field(None, description="folder: who speaks; null: the folders' names")
-    parts: list[str] = Field([], description="libritts: e.g. [dev-clean]; empty: all there are")
+    subsets: list[str] = Field([], description="libritts: e.g. [dev-clean]; empty: all there are")
     splits: dict[str, Literal["train", "dev", "test"]] = Field(
         {}, description="libritts: the split of a whole subset, e.g. {test-clean: test}"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parts_are_subsets(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "parts" not in values:
+            return values
+        if "subsets" in values:
+            raise ValueError("`parts` is the outdated name of `subsets`: give `subsets` alone")
+        logging.getLogger(__name__).warning("a corpus's `parts` is outdated: call it `subsets`")
+        return {"subsets" if key == "parts" else key: value for key, value in values.items()}
 
     @model_validator(mode="after")
     def _path_given(self) -> "CorpusConfig":
@@ -123,7 +134,7 @@ class LoraConfig(Section):
     )
 
 
-class StageConfig(Section):
+class TrainConfig(Section):
     """How one part, AR or NAR, is trained."""
 
     trainable: Literal["all"] | list[str] = Field("all", description="patterns of tensors' names")
@@ -160,7 +171,7 @@ class StageConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _one_length(self) -> "StageConfig":
+    def _one_length(self) -> "TrainConfig":
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give either `epochs` or `steps`")
         if self.warmup_steps is not None and self.warmup_epochs is not None:
@@ -200,8 +211,8 @@ class ExperimentConfig(Section):
     new_languages: dict[str, str] = Field(
         {}, description='language to add: existing one to start from, or "mean"'
     )
-    ar: StageConfig | None = Field(None, description="null: the AR of `init`, as it is")
-    nar: StageConfig | None = Field(None, description="null: the NAR of `init`, as it is")
+    ar: TrainConfig | None = Field(None, description="null: the AR of `init`, as it is")
+    nar: TrainConfig | None = Field(None, description="null: the NAR of `init`, as it is")
 
     @model_validator(mode="after")
     def _something_to_start_from(self) -> "ExperimentConfig":

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from revoice.config_file import load_config
-from revoice.corpus.index import index_corpus
-from revoice.corpus.naming import corpus_root, listed_shards
+from revoice.corpus.index import index_corpus, read_index
+from revoice.corpus.naming import corpus_root, is_known, records
 from revoice.files import read_json
 from revoice.workflow import experiments as of
 from revoice.workflow import code
@@ -27,7 +27,9 @@ except ValueError as error:
     raise WorkflowError(str(error))
 
 if workflow.is_main_process:
-    free_stale_locks(Path(".snakemake"))
+    # `workflow.dryrun` is known only once the Snakefile is read.
+    if not workflow.output_settings.dryrun:
+        free_stale_locks(Path(".snakemake"))
     # Files and jobs are many, and stay: looking for garbage among them is a fifth of the planning.
     gc.set_threshold(100_000, 50, 1000)
 else:
@@ -57,38 +59,45 @@ wildcard_constraints:
     language="[a-z]+",
 
 
-def corpus_shards(name):
-    """The shards of a corpus. Jobs take the lists as the main process has left them."""
+def index_now(name):
+    """The index of a corpus now, and as it was written. Jobs do not look: they take the written."""
     folder = Path("results/corpora") / name
+    written = read_index(folder / "index.json")
     if not workflow.is_main_process:
-        return listed_shards(folder)
+        return written, written
     try:
-        return index_corpus(CORPORA[name], folder, 60 * CONFIG.audio.shard_minutes)
+        now = index_corpus(CORPORA[name], folder, 60 * CONFIG.audio.shard_minutes)
     except (ValueError, OSError) as error:
         raise WorkflowError(f"corpora.{name}: {error}")
+    return now._replace(lists={}), written
 
 
-def is_there(name):
-    """Whether the files of a corpus are there, or are known before they are fetched."""
-    corpus = CORPORA[name]
-    return corpus.kind not in {"libritts", "ljspeech"} or Path(corpus.path).exists()
+INDEXES = {name: index_now(name) for name in CORPORA if is_known(CORPORA[name])}
 
 
-SHARDS = {name: corpus_shards(name) for name in CORPORA if is_there(name)}
+def index_of(name):
+    """The index of a corpus, which is fetched first where it is not there."""
+    if name not in INDEXES:
+        checkpoints.fetch_recipe.get(corpus=name)
+        INDEXES[name] = index_now(name)
+    return INDEXES[name][0]
 
 
 def shards_of(name):
-    """The shards of a corpus, which is fetched first where it is not there."""
-    if name not in SHARDS:
-        checkpoints.fetch_recipe.get(corpus=name)
-        SHARDS[name] = corpus_shards(name)
-    return SHARDS[name]
+    """The shards of a corpus, in the order of their names."""
+    return sorted(index_of(name).shards)
 
 
-def transcripts_of(name):
-    """The list of a corpus's transcripts, which comes with that of its shards."""
-    shards_of(name)
-    return f"results/corpora/{name}/transcripts.tsv"
+def index_for(name, shard=None):
+    """The written index, as input of what reads all of it, or one shard's list.
+
+    It is made before where what is read has changed, and no reason for anything else. `ancient`
+    alone would not do: of jobs below a job that runs, ancient inputs or not, Snakemake asks for no
+    other reason to run.
+    """
+    path, now, written = f"results/corpora/{name}/index.json", index_of(name), INDEXES[name][1]
+    same = now.shards[shard] == written.shards.get(shard) if shard else now.digest == written.digest
+    return ancient(before_update(path)) if same else path
 
 
 def section(model, *keys):
@@ -129,7 +138,8 @@ def grown(amount, per_shard_minute=0):
 
 def indexed_minutes(corpora):
     """How long the corpora are, roughly, as far as they are there."""
-    return CONFIG.audio.shard_minutes * sum(len(SHARDS.get(name, [])) for name in corpora)
+    shards = sum(len(INDEXES[name][0].shards) for name in corpora if name in INDEXES)
+    return CONFIG.audio.shard_minutes * shards
 
 
 # A GPU is a resource, so that two trainings do not share one. Where the driver shows none, no job

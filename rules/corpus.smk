@@ -43,14 +43,39 @@ checkpoint fetch_recipe:
         "../scripts/fetch_recipe.py"
 
 
+rule index:
+    input:
+        # nothing, once the corpus has been fetched
+        lambda w: index_of(w.corpus) and [],
+    output:
+        # `update` keeps what is there until it is replaced: without it all would be resampled.
+        update("results/corpora/{corpus}/index.json"),
+    log:
+        "logs/index/{corpus}.log",
+    benchmark:
+        "results/benchmarks/index/{corpus}.tsv"
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=lambda w, attempt: attempt * int(1000 + 0.01 * indexed_minutes([w.corpus])),
+        runtime=grown(60),
+    params:
+        corpus=lambda w: section(CORPORA[w.corpus]),
+        minutes=CONFIG.audio.shard_minutes,
+        digest=lambda w: index_of(w.corpus).digest,
+        # of a param that could come from `output`, Snakemake does not ask whether it changed
+        planned=lambda w, output: index_of(w.corpus).shards,
+    message:
+        "{wildcards.corpus}: lists of its files, by shard"
+    script:
+        "../scripts/index.py"
+
+
 rule resample:
     input:
-        files="results/corpora/{corpus}/shards/{shard}.tsv",
-        fetched=lambda w: (
-            expand("data/asterisk/{language}.json", language=CORPORA[w.corpus].languages)
-            if CORPORA[w.corpus].kind == "asterisk"
-            else []
-        ),
+        index=lambda w: index_for(w.corpus, w.shard),
+        fetched=lambda w: records(CORPORA[w.corpus]),
     output:
         audio=directory("results/corpora/{corpus}/audio/{shard}"),
         table="results/corpora/{corpus}/audio/{shard}.csv",
@@ -66,9 +91,10 @@ rule resample:
         mem_mb=grown(1000),
         runtime=grown(10, per_shard_minute=2),
     params:
+        files=lambda w: index_of(w.corpus).shards[w.shard],
         root=lambda w: corpus_root(CORPORA[w.corpus]).as_posix(),
         audio=section(CONFIG.audio, "loudness", "min_seconds", "strict"),
-        code=digest_of("revoice.corpus.audio", "revoice.corpus.index"),
+        code=digest_of("revoice.corpus.audio", "revoice.corpus.naming"),
     message:
         "{wildcards.corpus}/{wildcards.shard}: any audio to 24 kHz mono"
     script:
@@ -81,7 +107,7 @@ rule manifests:
         recordings=lambda w: of_shards(
             "results/corpora/{corpus}/audio/{shard}.jsonl.gz", [w.corpus]
         ),
-        transcripts=lambda w: transcripts_of(w.corpus),
+        index=lambda w: index_for(w.corpus),
     output:
         recordings="results/corpora/{corpus}/recordings.jsonl.gz",
         supervisions="results/corpora/{corpus}/supervisions.jsonl.gz",
@@ -100,10 +126,17 @@ rule manifests:
         mem_mb=lambda w, attempt: attempt * int(3000 + 0.2 * indexed_minutes([w.corpus])),
         runtime=grown(60),
     params:
+        transcripts=lambda w: index_of(w.corpus).transcripts,
         corpus=lambda w: section(CORPORA[w.corpus]),
         split=section(CONFIG.split),
         strict=CONFIG.audio.strict,
-        code=digest_of("revoice.corpus.manifests", "revoice.corpus.index"),
+        code=digest_of(
+            "revoice.corpus.manifests",
+            "revoice.corpus.split",
+            "revoice.corpus.transcripts",
+            "revoice.corpus.table",
+            "revoice.corpus.naming",
+        ),
     message:
         "{wildcards.corpus}: Lhotse manifests, split into train, dev and test"
     script:

@@ -16,7 +16,7 @@ target = Path(corpus.path)
 partial = target.with_name(f"{target.name}.part")
 try:
     if corpus.kind == "libritts":
-        found = download_libritts(partial, dataset_parts=corpus.parts or "all") / "LibriTTS"
+        found = download_libritts(partial, dataset_parts=corpus.subsets or "all") / "LibriTTS"
     else:
         found = download_ljspeech(partial)
 except OSError as error:
@@ -26,4 +26,6 @@ except OSError as error:
     ) from None
 found.rename(target)
 shutil.rmtree(partial)
-write_json(snakemake.output[0], {"kind": corpus.kind, "path": corpus.path, "parts": corpus.parts})
+write_json(
+    snakemake.output[0], {"kind": corpus.kind, "path": corpus.path, "subsets": corpus.subsets}
+)

@@ -7,16 +7,17 @@ import pandas as pd
 from lhotse import CutSet
 
 from revoice.config import LimitsConfig
-from revoice.files import atomic
-from revoice.training.data import excluded_row, exclusion_reason
-from revoice.training.examples import attach_codes
+from revoice.files import atomic, read_json
+from revoice.text import load_tokenizer
+from revoice.training.examples import attach_codes, excluded_row, exclusion_reason
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 limits = LimitsConfig(**snakemake.params.limits)
-# results/corpora/{corpus}/codes/{shard}.jsonl.gz
+codec, tokenizer = read_json(snakemake.input.codec), load_tokenizer(snakemake.input.tokenizer)
+# results/corpora/{corpus}/codes/{codec}/{shard}.jsonl.gz
 encoded = {
-    f"{path.parts[-3]}/{path.name.removesuffix('.jsonl.gz')}": path
+    f"{path.parts[-4]}/{path.name.removesuffix('.jsonl.gz')}": path
     for path in map(Path, snakemake.input.codes)
 }
 excluded = []
@@ -26,7 +27,8 @@ for split in ("train", "dev", "test"):
         atomic(snakemake.output[split]) as temporary,
         CutSet.open_writer(temporary) as writer,
     ):
-        for cut in attach_codes(CutSet.from_jsonl_lazy(snakemake.input[split]), encoded):
+        cuts = CutSet.from_jsonl_lazy(snakemake.input[split])
+        for cut in attach_codes(cuts, encoded, codec, tokenizer):
             if reason := exclusion_reason(cut, limits):
                 excluded.append({"split": split, **excluded_row(cut, reason)})
             else:

@@ -6,7 +6,7 @@ import pandas as pd
 from lhotse import CutSet
 
 from revoice.config import TextConfig
-from revoice.corpus.manifests import text_key
+from revoice.corpus.split import text_key
 from revoice.files import atomic
 from revoice.text import EspeakTokenizer, VallexTokenizer, load_tokenizer
 from revoice.text.cuts import tokenize_cuts

@@ -1,5 +1,8 @@
 """Fixtures that all tests share."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,26 +11,47 @@ from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 SLOW = {ROOT / "tests" / room for room in ("slurm", "workflow")}
-SHARING_A_RUN = {"test_pipeline", "test_report", "test_reruns"}
+SHARING_A_CLUSTER = "tests/slurm/"
+SHARING_A_RUN = {f"tests/workflow/test_{name}.py" for name in ("pipeline", "report", "reruns")}
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with reference numbers and recordings, beside the project."""
+    """The folder with reference numbers, beside the project."""
     folder = ROOT.parent / "shared"
-    if not folder.is_dir():
-        pytest.skip("needs the reference numbers and recordings in ../shared")
+    if not (folder / "parity").is_dir():
+        pytest.skip("needs the reference numbers in ../shared/parity")
     return folder
+
+
+@pytest.fixture(scope="session")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """People speaking, in the folder beside the project; without it, eSpeak NG in their place.
+
+    Both have the same files, with the same texts. Where the environment variable
+    REVOICE_MADE_SPEECH is set, eSpeak NG speaks in any case.
+    """
+    folder = ROOT.parent / "shared" / "speech"
+    if folder.is_dir() and not os.environ.get("REVOICE_MADE_SPEECH"):
+        return folder
+    made = tmp_path_factory.mktemp("speech")
+    subprocess.run([sys.executable, "-m", "tests.helpers.speech", made], cwd=ROOT, check=True)
+    return made
+
+
+def taken_together(nodeid: str) -> str:
+    """What the tests have in common that one process takes: a file, a run or the cluster."""
+    path = nodeid.partition("::")[0]
+    if path.startswith(SHARING_A_CLUSTER):
+        return SHARING_A_CLUSTER
+    return "finished" if path in SHARING_A_RUN else path
 
 
 class TogetherScheduling(LoadScopeScheduling):
     """With several processes, one takes all tests of a file, and of files that share a long run."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path = Path(nodeid.partition("::")[0])
-        if path.parent.name == "slurm":
-            return "slurm"
-        return "finished" if path.stem in SHARING_A_RUN else path.as_posix()
+        return taken_together(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,14 +1,15 @@
 """What files a corpus has, and which shard each belongs to, known before any rule runs.
 
-The index is made while the Snakefile is read. Every shard gets a list of its files, written
-only when its content changes, so that Snakemake's file times say exactly what to run again.
+The index is made while the Snakefile is read, which writes nothing: digests of what each shard
+holds stand in the rules' params, so that Snakemake sees what to run again. The rule `index` writes
+the lists that the jobs read.
 """
 
 import csv
 import hashlib
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
 from operator import itemgetter
@@ -18,13 +19,13 @@ from typing import NamedTuple
 from revoice.config import CorpusConfig
 from revoice.corpus.asterisk import asterisk_index
 from revoice.corpus.naming import corpus_root, slug
-from revoice.files import atomic, sha256
+from revoice.corpus.table import read_table
+from revoice.files import atomic, read_json, sha256, write_json
 
 AUDIO_SUFFIXES = frozenset(
     ".aac .aif .aifc .aiff .amr .ape .au .caf .flac .g722 .gsm .m4a .mka .mkv .mov .mp2 .mp3 .mp4 "
     ".oga .ogg .opus .ra .snd .spx .tta .wav .wave .webm .wma .wv".split()
 )
-TEXT_SUFFIXES = (".normalized.txt", ".txt")  # in the order of preference
 TRANSCRIPTS = (".txt", ".trans.tsv", ".book.tsv", "metadata.csv")  # what transcripts are read from
 # To estimate durations from sizes: exact enough to fill shards, and free.
 BYTES_PER_SECOND = {".wav": 48000, ".wave": 48000, ".aiff": 48000, ".flac": 25000, ".g722": 8000}
@@ -45,24 +46,17 @@ def scan(corpus: CorpusConfig) -> tuple[list[AudioFile], list[str]]:
     Raises:
         ValueError: nothing is there, or a table lacks a column.
     """
-    if corpus.kind == "asterisk":
-        files = [
-            AudioFile(f"{language}/{path}", ASTERISK_SECONDS, f"sha256:{digest}")
-            for language in corpus.languages
-            for path, digest in asterisk_index(language)
-        ]
-        texts = [f"{os.path.splitext(file.path)[0]}.txt\t{file.stamp}" for file in files]
-        return sorted(files), sorted(texts)
     root, path = corpus_root(corpus), Path(str(corpus.path))
-    if corpus.kind == "table":
-        if not path.is_file():
-            raise ValueError(f"{path} is not a file, and a corpus of kind 'table' is one")
-        files = [_stamped(row["path"], root / row["path"]) for row in read_table(str(path))]
-        texts = [_line(path.name, path.stat())]
-    else:
-        # LibriTTS has the text as it was printed too, which is not what is spoken
-        unread = ".original.txt" if corpus.kind == "libritts" else ()
-        files, texts = _walk(root, corpus.parts, unread)
+    match corpus.kind:
+        case "asterisk":  # known before it is fetched
+            return _of_asterisk(corpus.languages)
+        case "table":
+            files, texts = _of_table(path)
+        case "libritts":
+            # it has the text as it was printed too, which is not what is spoken
+            files, texts = _walk(root, corpus.subsets, unread=".original.txt")
+        case "folder" | "ljspeech":
+            files, texts = _walk(root, corpus.subsets)
     if not files:
         raise ValueError(f"{path} holds no audio ({' '.join(sorted(AUDIO_SUFFIXES))})")
     for file in files:
@@ -74,16 +68,33 @@ def scan(corpus: CorpusConfig) -> tuple[list[AudioFile], list[str]]:
     return sorted(files, key=itemgetter(0)), sorted(texts)
 
 
+def _of_asterisk(languages: list[str]) -> tuple[list[AudioFile], list[str]]:
+    files = [
+        AudioFile(f"{language}/{path}", ASTERISK_SECONDS, f"sha256:{digest}")
+        for language in languages
+        for path, digest in asterisk_index(language)
+    ]
+    texts = [f"{os.path.splitext(file.path)[0]}.txt\t{file.stamp}" for file in files]
+    return sorted(files), sorted(texts)
+
+
+def _of_table(table: Path) -> tuple[list[AudioFile], list[str]]:
+    if not table.is_file():
+        raise ValueError(f"{table} is not a file, and a corpus of kind 'table' is one")
+    files = [_stamped(row["path"], table.parent / row["path"]) for row in read_table(str(table))]
+    return files, [_line(table.name, table.stat())]
+
+
 def _walk(
-    root: Path, parts: list[str], unread: str | tuple[str, ...]
+    root: Path, subsets: list[str], unread: str | tuple[str, ...] = ()
 ) -> tuple[list[AudioFile], list[str]]:
-    """Audio and transcript files below `root` (below its `parts` only, where given).
+    """Audio and transcript files below `root` (below its `subsets` only, where given).
 
     Transcripts that end in `unread` are left out. A corpus may have millions of files: this costs
     one system call for each that counts, and little else.
     """
     files, texts = [], []
-    folders = [f"{part.strip('/')}/" for part in parts] or [""]  # below the root
+    folders = [f"{subset.strip('/')}/" for subset in subsets] or [""]  # below the root
     for folder in folders:
         if not (root / folder).is_dir():
             raise ValueError(f"{root / folder} is not a folder")
@@ -144,38 +155,6 @@ def _listable(path: str) -> bool:
     return "\t" not in path and path.splitlines() == [path]
 
 
-def read_table(path: str) -> list[dict[str, str]]:
-    """Rows of a CSV or TSV with the columns path, text, speaker, language.
-
-    Only path and text must be there; a cell that is not is "".
-
-    Raises:
-        ValueError: a column is missing, a path is missing or there twice, or it is not UTF-8.
-    """
-    delimiter = "\t" if path.endswith((".tsv", ".tab")) else ","
-    rows: dict[str, dict[str, str]] = {}
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=delimiter, restval="")
-            missing = {"path", "text"} - set(reader.fieldnames or [])
-            if missing:
-                raise ValueError(
-                    f"{path}: no column {' and '.join(sorted(missing))}; "
-                    f"columns are {', '.join(reader.fieldnames or ['(none)'])}. "
-                    "A corpus table has path, text and, if there are several, speaker, language."
-                )
-            for row in reader:
-                if not row["path"].strip():
-                    raise ValueError(f"{path}: line {reader.line_num} names no path")
-                row["path"] = Path(row["path"].strip()).as_posix()
-                if row["path"] in rows:
-                    raise ValueError(f"{path}: line {reader.line_num} names {row['path']} again")
-                rows[row["path"]] = row
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 ({error}): save it as UTF-8") from None
-    return list(rows.values())
-
-
 def assign_shards(files: Iterable[AudioFile], seconds: float) -> dict[str, list[AudioFile]]:
     """Files by shard, each shard about `seconds` long, and four thirds of that at most.
 
@@ -206,58 +185,112 @@ def _hash64(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def index_corpus(corpus: CorpusConfig, folder: Path, seconds: float) -> list[str]:
-    """Write the lists of a corpus below `folder` and name its shards.
+class Index(NamedTuple):
+    """What a corpus consists of, in digests, and the lists that say it file by file."""
 
-    Writes `shards/{shard}.tsv` (path, stamp) and `transcripts.tsv`, those whose content is new
-    only, and removes the lists of shards that are no more. A list whose files have new times but
-    the bytes that they had keeps its own time, which is what Snakemake looks at.
+    shards: dict[str, str]  # the digest of each shard's files
+    transcripts: str  # the digest of all transcripts
+    lists: dict[str, list[str]]  # lines by path below the corpus's folder, of those to be written
+
+    @property
+    def digest(self) -> str:
+        """The digest of all of it."""
+        return _digest([*map(" ".join, sorted(self.shards.items())), self.transcripts])
+
+
+def index_corpus(
+    corpus: CorpusConfig, folder: Path, seconds: float, planned: Mapping[str, str] | None = None
+) -> Index:
+    """What a corpus consists of now. Writes nothing.
+
+    A line of a shard's list is path, stamp, and since: the stamp at which the content changed
+    last. A shard's digest is of path and since, so that a file with another time but the bytes
+    that it had changes no digest.
+
+    Args:
+        folder: `results/corpora/{corpus}`, with the lists of the last index.
+        planned: the shards' digests as this run found them. Which files have the bytes that they
+            had is taken from there: jobs that run by now may have removed the tables that tell it.
+
+    Raises:
+        ValueError: nothing is there, or a table lacks a column.
     """
     files, texts = scan(corpus)
-    shards = assign_shards(files, seconds)
-    for shard, part in shards.items():
-        path = folder / "shards" / f"{shard}.tsv"
-        lines = [f"{file.path}\t{file.stamp}" for file in part]
-        if _differs(path, lines):
-            table = folder / "audio" / f"{shard}.csv"
-            _write(path, lines, keep_time=_same_bytes(part, path, table, corpus_root(corpus)))
-    for path in (folder / "shards").glob("*.tsv"):
-        if path.stem not in shards:
-            path.unlink()
-    if _differs(folder / "transcripts.tsv", texts):
-        _write(folder / "transcripts.tsv", texts)
-    return sorted(shards)
+    shards: dict[str, str] = {}
+    lists = {"transcripts.tsv": texts}
+    for shard, part in assign_shards(files, seconds).items():
+        name = f"shards/{shard}.tsv"
+        former = {path: rest for path, *rest in map(_fields, _lines(folder / name))}
+        rows = [
+            (path, stamp, former[path][-1] if former.get(path, [""])[0] == stamp else stamp)
+            for path, _, stamp in part
+        ]
+        if list(former) == [file.path for file in part]:
+            kept = [(path, stamp, former[path][-1]) for path, stamp, _ in rows]
+            if kept != rows and (
+                planned.get(shard) == _digest_of(kept)
+                if planned
+                else _same_bytes(part, former, folder / f"audio/{shard}.csv", corpus_root(corpus))
+            ):
+                rows = kept
+        shards[shard] = _digest_of(rows)
+        lists[name] = ["\t".join(row) for row in rows]
+    new = {name: lines for name, lines in lists.items() if _lines(folder / name) != lines}
+    return Index(shards, _digest(texts), new)
 
 
-def _same_bytes(part: list[AudioFile], path: Path, table: Path, root: Path) -> bool:
-    """Whether a shard has the files of its list, with other times alone.
+def _same_bytes(
+    part: list[AudioFile], former: dict[str, list[str]], table: Path, root: Path
+) -> bool:
+    """Whether the files of a shard have other times alone than when they were listed.
 
     What bytes they had stands in the table that the shard's resampling left. Only files whose
     stamp is new are read.
     """
-    if not (path.exists() and table.exists()):
-        return False
-    former = dict(line.split("\t") for line in path.read_text("utf-8").splitlines())
-    if list(former) != [file.path for file in part]:
+    if not table.exists():
         return False
     with open(table, encoding="utf-8", newline="") as rows:
         digests = {row["path"]: row["sha256"] for row in csv.DictReader(rows)}
     return all(
-        former[file.path].split(":")[0] == file.stamp.split(":")[0]  # as large as it was
+        former[file.path][0].split(":")[0] == file.stamp.split(":")[0]  # as large as it was
         and (root / file.path).is_file()
         and digests.get(file.path) == sha256(root / file.path)
         for file in part
-        if former[file.path] != file.stamp
+        if former[file.path][0] != file.stamp
     )
 
 
-def _differs(path: Path, lines: list[str]) -> bool:
-    return not path.exists() or path.read_text("utf-8") != "".join(f"{line}\n" for line in lines)
+def write_index(index: Index, path: Path) -> None:
+    """Write an index's lists beside `path`, and its digests there.
+
+    Writes `shards/{shard}.tsv` (path, stamp, since) and `transcripts.tsv` (path, stamp), those
+    whose content is new only, and removes the lists of shards that are no more.
+    """
+    for name, lines in index.lists.items():
+        with atomic(path.parent / name) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    for old in (path.parent / "shards").glob("*.tsv"):
+        if old.stem not in index.shards:
+            old.unlink()
+    write_json(path, {"shards": index.shards, "transcripts": index.transcripts})
 
 
-def _write(path: Path, lines: list[str], keep_time: bool = False) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-        if keep_time:
-            was = path.stat()
-            os.utime(temporary, ns=(was.st_atime_ns, was.st_mtime_ns))
+def read_index(path: Path) -> Index:
+    """The digests that `write_index` left; those of nothing where it has left none."""
+    return Index(**read_json(path), lists={}) if path.exists() else Index({}, "", {})
+
+
+def _digest_of(rows: list[tuple[str, str, str]]) -> str:
+    return _digest(f"{path}\t{since}" for path, _, since in rows)
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:16]
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8").splitlines() if path.exists() else []
+
+
+def _fields(line: str) -> list[str]:
+    return line.split("\t")

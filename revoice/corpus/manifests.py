@@ -1,35 +1,20 @@
 """Lhotse manifests of a corpus: recordings, supervisions, and cuts split into train, dev, test."""
 
-import hashlib
 import logging
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from lhotse import CutSet, Recording, RecordingSet, SupervisionSegment, SupervisionSet, validate
 from lhotse.cut import MonoCut
 from lhotse.qa import validate_recordings_and_supervisions
-from lhotse.recipes import prepare_libritts, prepare_ljspeech
 
 from revoice.config import CorpusConfig, SplitConfig
-from revoice.corpus.index import TEXT_SUFFIXES, read_table
-from revoice.corpus.naming import corpus_root
+from revoice.corpus.split import SPLITS, Split, split_of
+from revoice.corpus.transcripts import Transcript, transcripts
 from revoice.files import atomic
-
-Split = Literal["train", "dev", "test"]
-SPLITS: tuple[Split, ...] = ("train", "dev", "test")
-
-
-class Transcript(NamedTuple):
-    """What is said in a recording, by whom, in which language."""
-
-    text: str
-    speaker: str
-    language: str
 
 
 @dataclass(frozen=True)
@@ -38,148 +23,6 @@ class Rejected:
 
     path: str
     reason: str
-
-
-def transcripts(corpus: CorpusConfig, paths: Iterable[str]) -> dict[str, Transcript | str]:
-    """The transcript of each file in `paths` (below the corpus root), or why there is none.
-
-    Raises:
-        ValueError: the corpus is not laid out as its kind says.
-    """
-    root = corpus_root(corpus)
-    language = corpus.languages[0]
-    rows, said = {}, {}
-    paths = list(paths)
-    if corpus.kind == "table":
-        rows = {row["path"]: row for row in read_table(str(corpus.path))}
-    elif corpus.kind in {"libritts", "ljspeech"}:
-        said = _by_recipe(corpus.kind, root, paths)
-    found: dict[str, Transcript | str] = {}
-    for path in paths:
-        parts = Path(path).parts
-        speaker = corpus.speaker or (root / path).absolute().parent.name
-        if corpus.kind == "table":
-            text, why = rows[path]["text"], "its text in the table is empty"
-            speaker = rows[path].get("speaker") or corpus.speaker or "speaker"
-            language = rows[path].get("language") or corpus.languages[0]
-        elif corpus.kind == "ljspeech":
-            text, why = said.get(Path(path).stem, ""), "metadata.csv has no text for it"
-            speaker = corpus.speaker or "LJ"
-        elif Path(path).stem in said:
-            text, why = said[Path(path).stem], "its text in *.trans.tsv is empty"
-        else:
-            text, why = _text_beside(root / path)
-        if corpus.kind == "asterisk":
-            speaker, language = f"asterisk-{parts[0]}", parts[0]
-        elif corpus.kind == "libritts":  # part/speaker/chapter/utterance.wav
-            speaker = parts[-3] if len(parts) > 2 else "speaker"
-        text = " ".join(text.split())
-        found[path] = Transcript(text, speaker, language) if text else why
-    return found
-
-
-def _by_recipe(kind: str, root: Path, paths: list[str]) -> dict[str, str]:
-    """Texts by Lhotse's recipe for LJSpeech, or for LibriTTS where it has `*.trans.tsv`.
-
-    The recipes read every recording that they find and stop at a damaged one: they are shown
-    those alone that are asked for.
-    """
-    tables = {"ljspeech": ["metadata.csv"], "libritts": ["*.trans.tsv", "*.book.tsv"]}[kind]
-    found = [file.relative_to(root) for pattern in tables for file in root.rglob(pattern)]
-    parts = {Path(path).parts[0] for path in paths} & {file.parts[0] for file in found}
-    if not paths or (kind == "libritts" and not parts):
-        return {}
-    with TemporaryDirectory() as folder:
-        for file in [*map(Path, paths), *found]:
-            link = Path(folder) / file
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to((root / file).resolve())
-        try:
-            if kind == "ljspeech":
-                segments = prepare_ljspeech(folder)["supervisions"]
-                return {s.recording_id: s.custom["normalized_text"] for s in segments}
-            manifests = prepare_libritts(folder, dataset_parts=sorted(parts))
-            return {s.recording_id: s.text for m in manifests.values() for s in m["supervisions"]}
-        except (AssertionError, OSError, ValueError) as error:
-            raise ValueError(
-                f"{root} is not laid out as a corpus of kind {kind}: {error}"
-            ) from error
-
-
-def _text_beside(path: Path) -> tuple[str, str]:
-    """The text in the file beside a recording, and what is wrong if there is none."""
-    for suffix in TEXT_SUFFIXES:
-        beside = path.with_suffix(suffix)
-        if beside.is_file():
-            try:
-                return beside.read_text("utf-8-sig"), f"{beside.name} is empty"
-            except UnicodeDecodeError:
-                return "", f"{beside.name} is not UTF-8"
-    return "", f"has no transcript: neither {path.stem}.normalized.txt nor {path.stem}.txt is there"
-
-
-def text_key(text: str) -> str:
-    """What makes two texts the same: their words, without case and punctuation."""
-    return " ".join(re.findall(r"\w+", text.casefold()))
-
-
-def _position(seed: int, key: str) -> float:
-    """A number in [0, 1) that depends on the seed and the key alone."""
-    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
-
-
-def _shares(keys: Iterable[str], config: SplitConfig) -> Callable[[str], Split]:
-    """Assign each key by its own hash, so that a key added or gone moves no other.
-
-    Where no key falls into a split that should have some, the nearest one goes there.
-    """
-    ordered = sorted(set(keys), key=lambda key: _position(config.seed, key))
-    test = {k for k in ordered if _position(config.seed, k) < config.test}
-    if not test and config.test and len(ordered) > 2:
-        test = {ordered[0]}
-    rest = [k for k in ordered if k not in test]
-    dev = {k for k in rest if _position(config.seed, k) < config.test + config.dev}
-    if not dev and config.dev and len(rest) > 1:
-        dev = {rest[0]}
-    return lambda key: "test" if key in test else "dev" if key in dev else "train"
-
-
-def split_of(
-    said: dict[str, Transcript], corpus: CorpusConfig, config: SplitConfig
-) -> dict[str, Split | None]:
-    """Which split each file is in. None: its text is in test and must not be in train.
-
-    By text: every recording of a text is in the same split. By speaker: whole speakers, those
-    named or a seeded share. A LibriTTS part with a split of its own goes there; of the parts
-    for train, a share of the texts becomes dev unless a part is dev.
-    """
-    splits: dict[str, Split | None] = {}
-    if corpus.splits:
-        has_dev = "dev" in corpus.splits.values()
-        only_dev = config.model_copy(update={"test": 0.0, "dev": 0.0 if has_dev else config.dev})
-        share = _shares((text_key(said[path].text) for path in said), only_dev)
-        for path, transcript in said.items():
-            of_part = corpus.splits.get(Path(path).parts[0], "train")
-            splits[path] = share(text_key(transcript.text)) if of_part == "train" else of_part
-    elif config.by == "speaker":
-        named = bool(config.dev_speakers or config.test_speakers)
-        by_share = _shares((transcript.speaker for transcript in said.values()), config)
-        for path, transcript in said.items():
-            if transcript.speaker in config.test_speakers:
-                splits[path] = "test"
-            elif transcript.speaker in config.dev_speakers:
-                splits[path] = "dev"
-            else:
-                splits[path] = "train" if named else by_share(transcript.speaker)
-    else:
-        share = _shares((text_key(transcript.text) for transcript in said.values()), config)
-        return {path: share(text_key(transcript.text)) for path, transcript in said.items()}
-    held_out = {text_key(said[path].text) for path, split in splits.items() if split == "test"}
-    for path, chosen in splits.items():
-        if chosen == "train" and text_key(said[path].text) in held_out:
-            splits[path] = None
-    return splits
 
 
 def write_manifests(

@@ -29,15 +29,24 @@ def recording_id(corpus: str, path: str) -> str:
 
 def corpus_root(corpus: CorpusConfig) -> Path:
     """The folder that the paths of a corpus are relative to."""
-    if corpus.kind == "asterisk":
-        return ASTERISK_ROOT
-    path = Path(str(corpus.path))
-    return path.parent if corpus.kind == "table" else path
+    match corpus.kind:
+        case "asterisk":
+            return ASTERISK_ROOT
+        case "table":
+            return Path(str(corpus.path)).parent
+        case "folder" | "libritts" | "ljspeech":
+            return Path(str(corpus.path))
 
 
-def listed_shards(folder: Path) -> list[str]:
-    """The shards as `index_corpus` left them: for jobs, which must not look again."""
-    return sorted(path.stem for path in (folder / "shards").glob("*.tsv"))
+def is_known(corpus: CorpusConfig) -> bool:
+    """Whether a corpus's files can be listed. Where a recipe fetches it, they can be after that."""
+    return corpus.kind not in {"libritts", "ljspeech"} or Path(str(corpus.path)).exists()
+
+
+def records(corpus: CorpusConfig) -> list[str]:
+    """The records of the downloads that bring what is listed before it is there."""
+    languages = corpus.languages if corpus.kind == "asterisk" else []
+    return [(ASTERISK_ROOT / f"{language}.json").as_posix() for language in languages]
 
 
 def read_shard(path: str | Path) -> list[str]:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +16,6 @@ from lhotse.features.io import close_cached_file_handles, lookup_cache_or_open
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
-
-from revoice.config import LimitsConfig
 
 OPEN_FILES = 64  # shard files a process keeps open; Lhotse's own cache has no bound
 BUFFER = 2000  # cuts in memory to shuffle and sort by length, however large the corpus is
@@ -267,30 +265,3 @@ def concatenate(cuts: Iterable[Cut], max_seconds: float, rng: random.Random) -> 
             yield parts[speaker]
         parts[speaker], room[speaker] = cut, rng.uniform(0, max_seconds)
     yield from parts.values()
-
-
-def exclusion_reason(cut: Cut, limits: LimitsConfig) -> str | None:
-    """Why a cut is no good for training, or None."""
-    symbols, frames = len(cut.supervisions[0].tokens), cut.codes.shape[0]
-    if cut.duration < limits.min_seconds:
-        return f"shorter than {limits.min_seconds:g} s"
-    if cut.duration > limits.max_seconds:
-        return f"longer than {limits.max_seconds:g} s"
-    if not symbols:
-        return "no text symbols"
-    if frames < limits.min_frames_per_symbol * symbols:
-        return f"fewer than {limits.min_frames_per_symbol:g} frames per text symbol"
-    if frames > limits.max_frames_per_symbol * symbols:
-        return f"more than {limits.max_frames_per_symbol:g} frames per text symbol"
-    return None
-
-
-def excluded_row(cut: Cut, reason: str) -> dict[str, Any]:
-    """A row of the list of cuts that were left out: id, seconds, symbols, frames, reason."""
-    return {
-        "id": cut.id,
-        "seconds": round(cut.duration, 3),
-        "symbols": len(cut.supervisions[0].tokens),
-        "frames": cut.codes.shape[0],
-        "reason": reason,
-    }

@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from lhotse import CutSet
 
-from revoice.config import StageConfig
-from revoice.devices import claim_gpus
-from revoice.evaluation.evaluate import Part
-from revoice.files import atomic, read_json, write_json
-from revoice.model.checkpoint import load_meta, save_model
-from revoice.model.valle import ModelConfig
-from revoice.text import check_tokenizer, load_tokenizer
-from revoice.training.train import COLUMNS, INTERRUPTED, Job, make_model, train
+from revoice.config import TrainConfig
+from revoice.files import read_json, write_json
+from revoice.training.job import Job
+from revoice.training.metrics import COLUMNS
+from revoice.training.setup import make_model
+from revoice.training.train import INTERRUPTED, train, write_outputs
 
 
 def run(job: Job, processes: int = 1, nodes: int = 1) -> dict[str, Any]:
@@ -40,7 +37,7 @@ def run(job: Job, processes: int = 1, nodes: int = 1) -> dict[str, Any]:
     environment = os.environ | {"OMP_NUM_THREADS": str(job.threads)}
     module = ["-m", "revoice.training.train", str(path)]
     if nodes > 1:
-        environment = outside_step(environment) | meeting_point()
+        environment = outside_step(environment) | rendezvous()
         tasks = [f"--nodes={nodes}", f"--ntasks-per-node={processes}"]
         # the step that this process is in holds the CPUs and GPUs: share them
         sharing = ["--overlap", "--overcommit", "--cpu-bind=none", "--mem=0"]
@@ -77,7 +74,7 @@ def wait_for(process: subprocess.Popen, with_workers: bool) -> int:
             signal.signal(number, handler)
 
 
-def meeting_point() -> dict[str, str]:
+def rendezvous() -> dict[str, str]:
     """Where the tasks of a SLURM job find each other: here, as the first of them runs here too."""
     with socket.socket() as free:
         free.bind(("", 0))
@@ -111,65 +108,12 @@ def processes_per_node(resources: Any) -> int:
     return max(1, gpus // nodes)
 
 
-def run_rule(snakemake: Any, part: Part) -> None:
-    """What the rules train_ar and train_nar do."""
-    params, tokenizer = snakemake.params.run, load_tokenizer(snakemake.input.tokenizer)
-    init = snakemake.input.get("init")
-    if init:
-        check_tokenizer(tokenizer, load_meta(Path(init).with_suffix("")), grown=True)
-    job = Job(
-        name=snakemake.wildcards.experiment,
-        part=part,
-        stage=params["stage"] or {},
-        train_cuts=snakemake.input.train,
-        dev_cuts=snakemake.input.dev,
-        work="work",
-        out=str(Path(snakemake.output.weights).with_suffix("")),
-        model=None if init else new_model(params["model"], tokenizer, snakemake.input.train),
-        init=str(Path(init).with_suffix("")) if init else None,
-        new_languages=params["new_languages"],
-        text_symbols=tokenizer.num_symbols,
-        separator=list(tokenizer.separator),
-        ends=list(tokenizer.ends),
-        meta={"tokenizer": tokenizer.meta},
-        threads=snakemake.threads,
-        log=str(snakemake.log[0]),
-    )
-    if params["stage"] is None:
-        adopt(job)
-    else:
-        resources = snakemake.resources
-        claim_gpus(resources.get("gpu", 0))
-        run(job, processes_per_node(resources), resources.get("nodes", 1))
-
-
-def new_model(size: dict[str, int], tokenizer: Any, train_cuts: str) -> dict[str, Any]:
-    """Fields of the `ModelConfig` of a model that starts from nothing.
-
-    It has a language embedding if the training cuts are in several languages.
-    """
-    cuts = CutSet.from_jsonl_lazy(train_cuts)
-    languages = sorted({name for cut in cuts for name in cut.supervisions[0].token_languages})
-    several = len(languages) > 1
-    config = ModelConfig(
-        layout="vallex" if several else "valle",
-        languages=tuple(languages) if several else (),
-        text_symbols=tokenizer.num_symbols,
-        pad=tokenizer.pad,
-        **size,
-    )
-    return asdict(config)
-
-
-def adopt(job: Job) -> None:
+def adopt(job: Job) -> dict[str, Any]:
     """Write the part of `job.init` as it is, but for what it grows by, as if trained 0 steps."""
-    model, meta = make_model(job, StageConfig(steps=1))
-    out = Path(job.out)
-    save_model(out, model, {**meta, **job.meta})
-    with atomic(out.parent / "metrics.csv") as temporary:
-        temporary.write_text(",".join(COLUMNS) + "\n", "utf-8")
+    model, meta = make_model(job, TrainConfig(steps=1))
     zero = ("steps", "epochs", "best_epoch", "best_step", "seconds", "peak_memory_mb")
-    parameters = sum(parameter.numel() for parameter in model.parameters())
     summary: dict[str, Any] = {**dict.fromkeys(zero, 0), "device": "cpu", "processes": 1}
-    summary |= {"parameters": parameters, "trainable_parameters": 0}
-    write_json(out.parent / "training.json", summary)
+    summary["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+    summary |= {"trainable_parameters": 0, "code": [{"step": 0, "digest": job.code}]}
+    write_outputs(job, model, meta, f"{','.join(COLUMNS)}\n".encode(), summary)
+    return summary

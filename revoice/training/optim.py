@@ -1,20 +1,21 @@
-"""Optimizers and learning-rate schedules: AdamW with cosine decay, ScaledAdam with Eden."""
+"""Optimizers, learning-rate schedules and averages: AdamW with cosine, ScaledAdam with Eden."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from revoice.config import StageConfig
+from revoice.config import TrainConfig
 
 
 def make_optimizer(
-    named_parameters: Iterable[tuple[str, nn.Parameter]], stage: StageConfig
+    named_parameters: Iterable[tuple[str, nn.Parameter]], config: TrainConfig
 ) -> torch.optim.Optimizer:
-    """The stage's optimizer over those of the parameters that take a gradient.
+    """The configured optimizer over those of the parameters that take a gradient.
 
     AdamW decays matrices and leaves vectors and scalars (norms, biases, alphas) alone.
 
@@ -23,32 +24,32 @@ def make_optimizer(
     """
     parameters = [parameter for _, parameter in named_parameters if parameter.requires_grad]
     if not parameters:
-        raise ValueError("no parameter is trainable: look at `trainable` and `lora` of the stage")
-    if stage.optimizer == "scaled_adam":
-        return ScaledAdam(parameters, lr=stage.lr)
+        raise ValueError("no parameter is trainable: look at `trainable` and `lora`")
+    if config.optimizer == "scaled_adam":
+        return ScaledAdam(parameters, lr=config.lr)
     groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": stage.weight_decay},
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=stage.lr, betas=(0.9, 0.95))
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, betas=(0.9, 0.95))
 
 
 def make_schedule(
-    optimizer: torch.optim.Optimizer, stage: StageConfig, total_steps: int, steps_per_epoch: float
+    optimizer: torch.optim.Optimizer, config: TrainConfig, total_steps: int, steps_per_epoch: float
 ) -> LambdaLR:
-    """The stage's schedule; call its `step()` after every optimizer step.
+    """The configured schedule; call its `step()` after every optimizer step.
 
     Args:
         total_steps: optimizer steps of the whole training, where the cosine ends.
         steps_per_epoch: for a warm-up given in epochs, and for Eden.
     """
-    warmup = stage.warmup_steps or round((stage.warmup_epochs or 0) * steps_per_epoch)
+    warmup = config.warmup_steps or round((config.warmup_epochs or 0) * steps_per_epoch)
     factors: dict[str, Callable[[int], float]] = {
         "cosine": lambda step: cosine(step, total_steps, warmup),
         "constant": lambda step: warm_up(step, warmup),
         "eden": lambda step: eden(step, int(step // steps_per_epoch), warmup),
     }
-    return LambdaLR(optimizer, factors[stage.schedule])
+    return LambdaLR(optimizer, factors[config.schedule])
 
 
 def warm_up(step: int, warmup: int) -> float:
@@ -267,3 +268,60 @@ class ScaledAdam(torch.optim.Optimizer):
 
 def _grads(parameters: list[Tensor]) -> list[Tensor]:
     return [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+
+
+class Averages:
+    """A running average of the trained weights, and the best weights so far.
+
+    Args:
+        trained: the parameters by name.
+        kind: see `average_rate`; None: no average, the weights themselves count.
+    """
+
+    def __init__(self, trained: dict[str, nn.Parameter], kind: str | None) -> None:
+        self.trained, self.kind = trained, kind
+        self.average = {name: p.detach().clone() for name, p in trained.items()} if kind else {}
+        self.best: dict[str, Tensor] = {}
+
+    def update(self, step: int) -> None:
+        """Take in the weights after a step."""
+        if self.average:
+            now = [p.detach() for p in self.trained.values()]
+            rate = average_rate(self.kind, step)
+            torch._foreach_lerp_(list(self.average.values()), now, rate)
+
+    def keep_best(self) -> None:
+        """Call the present weights the best."""
+        present = self.average or self.trained
+        self.best = {name: t.detach().cpu().clone() for name, t in present.items()}
+
+    @contextmanager
+    def swapped_weights(self) -> Iterator[None]:
+        """Within the block the parameters have the average's values, where there is one."""
+        if not self.average:
+            yield
+            return
+        own = {name: p.detach().clone() for name, p in self.trained.items()}
+        assign(self.trained, self.average)
+        yield
+        assign(self.trained, own)
+
+
+def average_rate(kind: str | None, step: int) -> float:
+    """How far the averaged weights move to the current ones after a step.
+
+    "ema" follows with a decay that grows to 0.999; "periodic" takes in every 100th step and is
+    about the mean of the last ten that it took.
+    """
+    if kind == "ema":
+        return 1 - min(0.999, (1 + step) / (10 + step))
+    if step <= 100:
+        return 1.0
+    return 1 / min(step // 100, 10) if step % 100 == 0 else 0.0
+
+
+@torch.no_grad()
+def assign(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    """Copy values into the tensors of the same names."""
+    for name, parameter in parameters.items():
+        parameter.copy_(values[name])

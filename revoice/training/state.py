@@ -1,40 +1,223 @@
 """What an interrupted training goes on from: a folder per run that the workflow does not own."""
 
 import fcntl
-import gzip
-import hashlib
-import json
 import logging
+import math
 import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from revoice.files import atomic, sha256
+from revoice.config import TrainConfig
+from revoice.files import atomic
+from revoice.training.distributed import Ranks
+from revoice.training.optim import Averages, assign
 
 log = logging.getLogger(__name__)
 
+FORMAT = 1  # of the states; a run's folder is named by it too
 
-def digest_cuts(path: str | Path) -> str:
-    """Digest of what a manifest of cuts holds and of the code files that it names.
 
-    The manifest's own compression does not count: gzip stores the time.
+@dataclass
+class Progress:
+    """Where a run is: all of its state that is no tensor."""
+
+    step: int = 0
+    epoch: int = 0
+    batches: int = 0  # of this epoch, that this rank has seen
+    validated: int = 0  # the last step with a validation
+    best_loss: float = math.inf
+    best_step: int = 0
+    best_epoch: int = 0
+    without_gain: int = 0  # validations since the best
+    seconds: float = 0.0
+    metrics_bytes: int = 0  # how much of metrics.csv belongs to this state
+    grad_norm: float = 0.0
+    interval_seconds: float = 0.0  # since the last line of metrics
+    interval: list[float] = field(default_factory=lambda: [0.0] * 5)  # as batch_loss, and frames
+
+    def ended(self, config: TrainConfig) -> bool:
+        """Whether there is no step left to take."""
+        if config.early_stopping is not None and self.without_gain >= config.early_stopping:
+            return True
+        return self.step >= config.steps if config.steps else self.epoch >= (config.epochs or 0)
+
+    def beyond(self, config: TrainConfig) -> bool:
+        """Whether this is where a longer run was."""
+        if config.steps:
+            return self.step > config.steps
+        return (self.epoch, self.batches) > (config.epochs or 0, 0)
+
+
+@dataclass
+class TrainState:
+    """All that decides about the weights to come, and its files in the folder `work`.
+
+    `code` lists the digests of code that trained, each with the step from which it did.
     """
-    digest, stores = hashlib.sha256(), set()
-    with gzip.open(path, "rb") as file:
-        for line in file:
-            digest.update(line)
-            stores.add(json.loads(line)["custom"]["codes"]["array"]["storage_path"])
-    for store in sorted(stores):
-        digest.update(sha256(store).encode())
-    return digest.hexdigest()
+
+    work: Path
+    config: TrainConfig
+    ranks: Ranks
+    averages: Averages
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    scaler: torch.amp.GradScaler
+    draws: torch.Generator  # of the NAR's quantizers and prompts
+    progress: Progress = field(default_factory=Progress)
+    code: list[dict[str, Any]] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+    stored: tuple[int, ...] = ()  # what of the progress the newest file tells
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors; to be called on every rank."""
+        averages = self.averages
+        return {
+            "format": FORMAT,
+            "code": self.code,
+            "progress": asdict(self.progress),
+            "model": {name: p.detach() for name, p in averages.trained.items()},
+            "average": averages.average,
+            "best": averages.best,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "draws": self.draws.get_state(),
+            "rng": self.ranks.gather(rng_state()),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Be where `state_dict` was taken; the random generators of this process as well."""
+        self.code, self.progress = state["code"], Progress(**state["progress"])
+        assign(self.averages.trained, state["model"])
+        assign(self.averages.average, state["average"])
+        self.averages.best = state["best"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.draws.set_state(state["draws"])
+        set_rng_state(state["rng"][self.ranks.rank])
+        self.began, self.stored = time.monotonic() - self.progress.seconds, self._position()
+
+    def seconds(self) -> float:
+        """How long the training has taken, in all of its processes one after another."""
+        return time.monotonic() - self.began
+
+    def validated(self, loss: float) -> None:
+        """Take down a validation; these are the best weights if there was no lower loss."""
+        here = self.progress
+        here.validated = here.step
+        here.without_gain += 1
+        if loss < here.best_loss:
+            here.best_loss, here.without_gain = loss, 0
+            here.best_step, here.best_epoch = here.step, here.epoch
+            self.averages.keep_best()
+
+    def _position(self) -> tuple[int, ...]:
+        return (self.progress.step, self.progress.epoch, self.progress.validated)
+
+    def saved(self) -> bool:
+        """Whether nothing has happened since the newest file."""
+        return self.stored == self._position()
+
+    def save(self, metrics_bytes: int) -> None:
+        """Write `state-{step}.pt` and keep the newest ones; to be called on every rank.
+
+        Raises:
+            RuntimeError: it cannot be written; what was there before is whole.
+        """
+        self.progress.seconds, self.progress.metrics_bytes = self.seconds(), metrics_bytes
+        state, self.stored = self.state_dict(), self._position()
+        if self.ranks.rank != 0:
+            return
+        path = self.work / f"state-{self.progress.step:09d}.pt"
+        try:
+            with atomic(path) as temporary:
+                torch.save(state, temporary)
+                with open(temporary, "rb") as file:
+                    os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError for a full disk
+            raise RuntimeError(
+                f"cannot write {path}: {error}. Earlier states are whole: "
+                "make room and give the same command again."
+            ) from error
+        for old in states_in(self.work)[self.config.keep :]:
+            old.unlink()
+
+    def resume(self, code: str) -> None:
+        """Go on from the newest file that is on the way of this run; start anew without one.
+
+        What was trained to its end by other code than `code` is no such file: it is set aside. To
+        be called on every rank.
+
+        Raises:
+            ValueError: a file has another format.
+        """
+        path = self.ranks.broadcast(lambda: self._choose(code))
+        if path is None:
+            self.code = [{"step": 0, "digest": code}]
+            log.info("starting anew (%s)", self.work)
+            return
+        self.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        here, before = self.progress, self.code[-1]["digest"]
+        log.info("going on from step %d, epoch %d (%s)", here.step, here.epoch, self.work)
+        if before != code:
+            self.code = [*self.code, {"step": here.step, "digest": code}]
+            log.info("the code has changed: %s until step %d, now %s", before, here.step, code)
+
+    def _choose(self, code: str) -> Path | None:
+        passed = []
+        for path in states_in(self.work):
+            # mapped: of what may be gigabytes, only the plain values are read
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            if state.get("format") != FORMAT:
+                raise ValueError(
+                    f"{path} has format {state.get('format')}, which this version of revoice does "
+                    f"not know (its own is {FORMAT}): go on with the version that wrote it, or "
+                    "move the file away to train anew"
+                )
+            at, before = Progress(**state["progress"]), state["code"][-1]["digest"]
+            if at.beyond(self.config):
+                log.info("%s is not on the way of this run", path.name)
+            elif at.ended(self.config) and at.validated == at.step and before != code:
+                log.info("%s was trained to the end by other code: %s, not %s", path, before, code)
+                passed = states_in(self.work)
+                break
+            else:
+                set_aside(self.work, passed)
+                return path
+            passed.append(path)
+        if passed:
+            set_aside(self.work, [*passed, self.work / "metrics.csv", self.work / "tensorboard"])
+        return None
+
+
+def states_in(work: Path) -> list[Path]:
+    """The files of a run, the newest first."""
+    return sorted(work.glob("state-*.pt"), reverse=True)
+
+
+def set_aside(work: Path, paths: list[Path]) -> None:
+    """Move a run's files to a folder beside it, where nothing but `clean_work` removes them."""
+    if not paths:
+        return
+    names = (work.with_name(f"aside-{work.name}-{number}") for number in count(1))
+    folder = next(name for name in names if not name.exists())
+    folder.mkdir()
+    log.info("set aside in %s", folder)
+    # The newest state last but the curves: where this is cut short, the next run finds it first.
+    for path in sorted(paths, key=lambda path: (path.suffix != ".pt", path)):
+        if path.exists():
+            path.rename(folder / path.name)
 
 
 @contextmanager
@@ -48,41 +231,6 @@ def locked(folder: Path) -> Iterator[None]:
             log.warning("another process trains this run (%s); waiting for it to end", folder)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def save_state(folder: Path, state: dict[str, Any], keep: int) -> None:
-    """Write the state of `state["step"]` and keep the `keep` newest.
-
-    Raises:
-        RuntimeError: it cannot be written; what was there before is whole.
-    """
-    path = folder / f"state-{state['step']:09d}.pt"
-    try:
-        with atomic(path) as temporary:
-            torch.save(state, temporary)
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-    except (OSError, RuntimeError) as error:  # torch raises RuntimeError for a full disk
-        raise RuntimeError(
-            f"cannot write {path}: {error}. Earlier states are whole: "
-            "make room and give the same command again."
-        ) from error
-    for old in _states(folder)[keep:]:
-        old.unlink()
-
-
-def load_state(folder: Path, accept: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
-    """The newest state that `accept` takes, on the CPU, or None."""
-    for path in _states(folder):
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if accept(state):
-            return state
-        log.info("%s is not on the way of this run", path.name)
-    return None
-
-
-def _states(folder: Path) -> list[Path]:
-    return sorted(folder.glob("state-*.pt"), reverse=True)
 
 
 def rng_state() -> dict[str, Any]:

@@ -1,20 +1,16 @@
-"""What scripts and rules share: logging to the rule's log file, digests of code, stale locks."""
+"""What scripts and rules share: logging to the rule's log file, digests of code."""
 
-import fcntl
 import hashlib
 import logging
 import os
-import socket
 import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from revoice.files import PACKAGE
-
-_alive: list[IO[str]] = []  # files that this process holds until it ends
 
 
 def script_logging(snakemake: Any) -> None:
@@ -73,39 +69,3 @@ def _sources(modules: Iterable[str]) -> Iterable[Path]:
             )
         else:
             raise ModuleNotFoundError(f"{module} is not a module of revoice", name=module)
-
-
-def free_stale_locks(folder: Path) -> None:
-    """Remove Snakemake's locks of a working directory when the run that took them is gone.
-
-    A run that was killed leaves them, and the next one would be told to use `--unlock`. So every
-    run holds the file `alive` as long as it lives; the system lets go of it however a run ends, and
-    who gets it alone is the only one. Locks taken on another machine stay: not all file systems
-    tell that a process there holds a file.
-
-    Args:
-        folder: the working directory's `.snakemake`.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        alive = open(folder / "alive", "a+", encoding="utf-8")  # noqa: SIM115 (until the end)
-        _alive.append(alive)
-        try:
-            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # another run is there: its locks are its own
-            pass
-        else:
-            alive.seek(0)
-            here = alive.read() == socket.gethostname()
-            locks = list((folder / "locks").glob("*.lock"))
-            if locks and here:
-                print("A run here was killed: going on where it was.", file=sys.stderr)
-                for lock in locks:
-                    lock.unlink()
-            elif not locks and not here:
-                alive.truncate(0)
-                alive.write(socket.gethostname())
-                alive.flush()
-        fcntl.flock(alive, fcntl.LOCK_SH)
-    except OSError as error:  # no file locks here: Snakemake's own stay, as they are
-        logging.getLogger(__name__).warning("stale locks are not looked for: %s", error)

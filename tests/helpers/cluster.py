@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+Environment = dict[str, str]
+Run = Callable[..., subprocess.Popen[str]]  # starts Snakemake in a folder, with arguments
+
 PROGRAMS = ("setpriv", "munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
 SBIN = "/usr/sbin"
 
@@ -68,7 +71,7 @@ def missing_programs() -> list[str]:
 
 
 @contextmanager
-def cluster(folder: Path, nodes: int = 1, kill_wait: int = 10) -> Iterator[dict[str, str]]:
+def cluster(folder: Path, nodes: int = 1, kill_wait: int = 10) -> Iterator[Environment]:
     """Start a cluster in `folder`; yield the environment for its clients; stop it.
 
     Args:
@@ -177,7 +180,7 @@ def stop(process: subprocess.Popen[str]) -> None:
             process.wait()
 
 
-def jobs_of(environment: dict[str, str], folder: Path) -> list[dict[str, str]]:
+def jobs_of(environment: Environment, folder: Path) -> list[dict[str, str]]:
     """Jobs submitted in a folder, oldest first, with the fields that `scontrol show job` has."""
     text = _run(["scontrol", "--oneliner", "show", "jobs"], environment).stdout
     jobs = [dict(re.findall(r"([\w/:]+)=(\S*)", line)) for line in text.splitlines()]
@@ -190,12 +193,12 @@ def gpus_of(job: dict[str, str]) -> int:
     return sum(int(wish.rpartition(":")[2]) for wish in wishes)
 
 
-def _idle_nodes(environment: dict[str, str]) -> int:
+def _idle_nodes(environment: Environment) -> int:
     done = _run(["sinfo", "--noheader", "--Node", "--partition=cpu", "--format=%T"], environment)
     return done.stdout.split().count("idle")
 
 
-def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], environment: Environment) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
@@ -211,7 +214,7 @@ def _version() -> tuple[int, ...]:
     return (int(match[1]), int(match[2])) if match else (0,)
 
 
-def _clean_environment() -> dict[str, str]:
+def _clean_environment() -> Environment:
     """Ours without what another SLURM may have left in it."""
     prefixes = ("SLURM", "SBATCH", "SRUN", "SQUEUE")
     return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}

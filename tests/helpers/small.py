@@ -5,29 +5,32 @@ from pathlib import Path
 from typing import Any
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+THREADED = "resample encode fit_codec evaluate synthesize score train_ar train_nar".split()
+# For so little to do, a second process costs more than it gains.
+ONE_THREAD = ["--set-threads", *(f"{rule}=1" for rule in THREADED)]
 
 
-def write_corpus(shared: Path, folder: Path, takes: int = 1) -> None:
-    """Spoken digits, a folder for each speaker, with transcripts; and the read sentences."""
-    for path in sorted((shared / "speech/digits").glob("*.wav")):
+def write_corpus(spoken: Path, folder: Path) -> None:
+    """Spoken digits, a folder for each speaker, with transcripts; and the read sentences.
+
+    `spoken` is laid out as the fixture of that name gives it.
+    """
+    for path in sorted((spoken / "digits").glob("*_0.wav")):
         digit, speaker, _ = path.stem.split("_")
         there = folder / speaker
         there.mkdir(parents=True, exist_ok=True)
-        if len(list(there.glob(f"{digit}_*.wav"))) < takes:
-            shutil.copyfile(path, there / path.name)
-            (there / path.name).with_suffix(".txt").write_text(DIGITS[int(digit)])
-    read = {
-        p: p.with_suffix(".normalized.txt") for p in (shared / "speech/LibriTTS").rglob("*.wav")
-    }
+        shutil.copyfile(path, there / path.name)
+        (there / path.name).with_suffix(".txt").write_text(DIGITS[int(digit)])
+    read = {p: p.with_suffix(".normalized.txt") for p in (spoken / "LibriTTS").rglob("*.wav")}
     for path, text in read.items():
         there = folder / path.parts[-3]
         there.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, there / path.name)
         shutil.copyfile(text, there / text.name)
-    lines = (shared / "speech/LJSpeech-1.1/metadata.csv").read_text("utf-8").splitlines()
+    lines = (spoken / "LJSpeech-1.1/metadata.csv").read_text("utf-8").splitlines()
     (folder / "lj").mkdir(parents=True, exist_ok=True)
     for name, _, text in (line.split("|") for line in lines):
-        audio = shared / "speech/LJSpeech-1.1/wavs" / f"{name}.wav"
+        audio = spoken / "LJSpeech-1.1/wavs" / f"{name}.wav"
         shutil.copyfile(audio, folder / "lj" / audio.name)
         (folder / "lj" / f"{name}.txt").write_text(text, "utf-8")
 

@@ -6,19 +6,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.cluster import cluster, missing_programs, stop
+from tests.conftest import ROOT
+from tests.helpers.cluster import Environment, Run, cluster, missing_programs, stop
 
-ROOT = Path(__file__).resolve().parents[2]
 PROFILE = ROOT / "profiles" / "slurm"
-
-Environment = dict[str, str]
-Run = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,9 @@
 """A SLURM that works, and where the profile puts jobs on it."""
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
-from tests.helpers.cluster import gpus_of, jobs_of
-
-Environment = dict[str, str]
-Run = Callable[..., subprocess.Popen[str]]
+from tests.helpers.cluster import Environment, Run, gpus_of, jobs_of
 
 SMALL = """
 rule all:

@@ -11,12 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.helpers import small
-from tests.helpers.cluster import gpus_of, jobs_of, stop
-
-ROOT = Path(__file__).resolve().parents[2]
-Environment = dict[str, str]
-Run = Callable[..., subprocess.Popen[str]]
+from tests.helpers.cluster import Environment, Run, gpus_of, jobs_of, stop
 
 
 def prepare(folder: Path, **training: Any) -> list[str]:
@@ -34,10 +31,10 @@ def prepare(folder: Path, **training: Any) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(shared: Path, snakemake: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(spoken: Path, snakemake: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the small workflow ran through the profile."""
     folder = tmp_path_factory.mktemp("workflow")
-    small.write_corpus(shared, folder / "audio")
+    small.write_corpus(spoken, folder / "audio")
     process = snakemake(folder, *prepare(folder), "--retries", "1")
     assert process.wait(1800) == 0, (folder / "snakemake.out").read_text()
     return folder

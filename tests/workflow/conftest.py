@@ -18,10 +18,10 @@ import yaml
 
 from revoice.config import CorpusConfig
 from revoice.corpus.index import assign_shards, scan
+from tests.conftest import ROOT
 from tests.helpers import small
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 
 
 @dataclass
@@ -157,21 +157,17 @@ def copy_project(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(
-    shared: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory
+    spoken: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
     """The whole workflow, run once: two experiments on one corpus of about ten shards."""
     base = tmp_path_factory.mktemp("finished")
     project, folder = copy_project(base / "project"), base / "folder"
-    small.write_corpus(shared, folder / "audio")
+    small.write_corpus(spoken, folder / "audio")
     config = small.config(audio={"shard_minutes": minutes_for_shards(folder / "audio", 10)})
     other = {"ar": small.stage(lr=5e-4), "nar": small.stage(lr=5e-4)}
     config["experiments"]["other"] = small.config()["experiments"]["tiny"] | other
-    # jobs of one thread, two at a time: for so little to do, processes cost more than they gain
-    threaded = ("resample", "encode", "fit_codec", "evaluate", "synthesize", "score")
-    one_thread = [f"{rule}=1" for rule in (*threaded, "train_ar", "train_nar")]
-    arguments = ["--set-threads", *one_thread]
-    run = snakemake(folder, *arguments, config=config, project=project, timeout=3000).succeeded()
-    return Finished(project, folder, run)
+    run = snakemake(folder, *small.ONE_THREAD, config=config, project=project, timeout=3000)
+    return Finished(project, folder, run.succeeded())
 
 
 def minutes_for_shards(audio: Path, number: int) -> float:

@@ -21,13 +21,15 @@ from safetensors.torch import load_file
 
 from revoice.config import Config
 from revoice.config_file import load_config
-from revoice.corpus.manifests import SPLITS, text_key
+from revoice.corpus.split import SPLITS, text_key
 from revoice.files import read_json, sha256
 from revoice.model.checkpoint import read_checkpoint
 from revoice.model.valle import AR, NAR, ModelConfig, tied_tensors
 from revoice.text import load_tokenizer
+from tests.conftest import ROOT
 from tests.helpers import small
-from tests.workflow.conftest import ROOT, Run, Snakemake, set_aside
+from tests.helpers.small import ONE_THREAD
+from tests.workflow.conftest import Run, Snakemake, set_aside
 
 FEW: dict[str, Any] = {
     "steps": 2,
@@ -43,9 +45,6 @@ COUNTING = {
 }
 VALLEX = ModelConfig("vallex", 64, 1, 1, 2048, languages=("en", "zh", "ja"), pad=3)
 VALLE = ModelConfig("valle", 64, 1, 1, 48)
-# For so little to do, a second process costs more than it gains.
-THREADED = "resample encode fit_codec evaluate synthesize score train_ar train_nar".split()
-ONE_THREAD = ["--set-threads", *(f"{rule}=1" for rule in THREADED)]
 
 
 def miniature() -> dict[str, Any]:
@@ -66,10 +65,10 @@ def miniature() -> dict[str, Any]:
     return config
 
 
-def write_libritts(shared: Path, digits: Path, folder: Path, parts: list[str]) -> None:
+def write_libritts(spoken: Path, digits: Path, folder: Path, parts: list[str]) -> None:
     """LibriTTS in its own layout as a download leaves it, with spoken digits in both parts."""
-    for path in (shared / "speech/LibriTTS").rglob("*.*"):
-        there = folder / path.relative_to(shared / "speech/LibriTTS")
+    for path in (spoken / "LibriTTS").rglob("*.*"):
+        there = folder / path.relative_to(spoken / "LibriTTS")
         there.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, there)
     train, test = parts
@@ -112,15 +111,15 @@ def snakemake(snakemake: Snakemake, project: Path) -> Snakemake:
 
 
 @pytest.fixture(scope="module")
-def record(shared: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Record:
+def record(spoken: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Record:
     """All experiments in one call. The checkpoint was put there, LibriTTS arrives on the way."""
     folder = tmp_path_factory.mktemp("record")
     values = miniature()
     config = load_config(values)
     libritts = config.corpora["libritts"]
-    small.write_corpus(shared, folder / "audio")
+    small.write_corpus(spoken, folder / "audio")
     arriving = folder / f"{libritts.path}.part" / "LibriTTS"
-    write_libritts(shared, folder / "audio", arriving, libritts.parts)
+    write_libritts(spoken, folder / "audio", arriving, libritts.subsets)
     write_original(folder / "data/pretrained/vallex.pt")
     targets = ["all", "results/run2/model.pt"]
     run = snakemake(folder, *targets, *ONE_THREAD, config=values, timeout=3000).succeeded()
@@ -224,7 +223,7 @@ def test_the_checkpoint_by_hand_is_recorded_and_comes_back(record: Record) -> No
     assert {name for name in before if not torch.equal(before[name], after[name])} == trained
 
 
-def test_parts_of_libritts_are_the_splits(record: Record) -> None:
+def test_subsets_of_libritts_are_the_splits(record: Record) -> None:
     corpus = record.config.corpora["libritts"]
     folder = record.folder / "results/run6/cuts"
     cuts = {split: list(CutSet.from_file(folder / f"{split}.jsonl.gz")) for split in SPLITS}

@@ -45,10 +45,10 @@ def snakemake(snakemake: Snakemake, project: Path) -> Snakemake:
 
 
 @pytest.fixture(scope="module")
-def trained(shared: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(spoken: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which both parts were trained without a break."""
     folder = tmp_path_factory.mktemp("whole")
-    small.write_corpus(shared, folder / "audio")
+    small.write_corpus(spoken, folder / "audio")
     config = configured(steps=STEPS)
     snakemake(folder, *MODELS, *ONE_THREAD, config=config, timeout=1800).succeeded()
     return folder

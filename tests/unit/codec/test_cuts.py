@@ -138,11 +138,9 @@ def test_sample_for_fitting(tmp_path: Path) -> None:
     assert len(list(sample_recordings(paths, 1e6, seed=1))) == 8
 
 
-def test_real_recordings(shared: Path, tmp_path: Path) -> None:
-    paths = sorted((shared / "speech").rglob("*.wav"))
+def test_real_recordings(spoken: Path, tmp_path: Path) -> None:
+    paths = sorted(spoken.rglob("*.wav"))
     paths = [path for path in paths if soundfile.info(path).samplerate == 24000]
-    if not paths:
-        pytest.skip("no 24 kHz recordings in ../shared")
     recordings = RecordingSet.from_recordings(
         Recording.from_file(path, recording_id=str(i))
         for i, path in enumerate(paths[:4])

@@ -435,8 +435,8 @@ def test_rows_tell_what_a_file_was(root: Path, converted: Callable) -> None:
     assert good["reason"] == ""
 
 
-def test_real_recordings_in_the_formats_that_people_send(shared: Path, tmp_path: Path) -> None:
-    folder = shared / "speech" / "formats"
+def test_real_recordings_in_the_formats_that_people_send(spoken: Path, tmp_path: Path) -> None:
+    folder = spoken / "formats"
     paths = sorted(path.name for path in folder.iterdir() if path.suffix != ".txt")
     sources = resample("mine", paths, folder, tmp_path, AudioConfig())
     for source in sources:

@@ -301,12 +301,12 @@ def test_corpora_that_are_not_there(
         scan(CorpusConfig.model_validate({"kind": kind, "path": path}))
 
 
-def test_parts_of_a_corpus(tmp_path: Path) -> None:
-    for part in ["dev-clean", "test-clean", "train-clean-100"]:
-        write(tmp_path / part / "84" / "121" / "84_121_0_0.wav")
-        write(tmp_path / part / "84" / "121" / "84_121.trans.tsv")
+def test_subsets_of_a_corpus(tmp_path: Path) -> None:
+    for subset in ["dev-clean", "test-clean", "train-clean-100"]:
+        write(tmp_path / subset / "84" / "121" / "84_121_0_0.wav")
+        write(tmp_path / subset / "84" / "121" / "84_121.trans.tsv")
     config = CorpusConfig(
-        kind="libritts", path=str(tmp_path), parts=["dev-clean", "train-clean-100/"]
+        kind="libritts", path=str(tmp_path), subsets=["dev-clean", "train-clean-100/"]
     )
     files, texts = scan(config)
     assert names(files) == [
@@ -315,7 +315,7 @@ def test_parts_of_a_corpus(tmp_path: Path) -> None:
     ]
     assert len(texts) == 2
     with pytest.raises(ValueError, match="test-other is not a folder"):
-        scan(config.model_copy(update={"parts": ["test-other"]}))
+        scan(config.model_copy(update={"subsets": ["test-other"]}))
 
 
 @pytest.mark.parametrize(
@@ -372,9 +372,9 @@ def test_an_unknown_language_of_the_default_corpus() -> None:
         scan(CorpusConfig(kind="asterisk", languages=["xx"]))
 
 
-def test_real_layouts(shared: Path) -> None:
+def test_real_layouts(spoken: Path) -> None:
     for kind, name in [("libritts", "LibriTTS"), ("ljspeech", "LJSpeech-1.1")]:
-        root = shared / "speech" / name
+        root = spoken / name
         files, texts = scan(CorpusConfig.model_validate({"kind": kind, "path": str(root)}))
         assert names(files) == sorted(p.relative_to(root).as_posix() for p in root.rglob("*.wav"))
         assert texts

@@ -14,14 +14,9 @@ from lhotse.qa import validate_recordings_and_supervisions
 from revoice.config import AudioConfig, CorpusConfig, SplitConfig
 from revoice.corpus.audio import SAMPLE_RATE, recordings_of, resample
 from revoice.corpus.index import scan
-from revoice.corpus.manifests import (
-    Rejected,
-    Transcript,
-    split_of,
-    text_key,
-    transcripts,
-    write_manifests,
-)
+from revoice.corpus.manifests import Rejected, write_manifests
+from revoice.corpus.split import split_of, text_key
+from revoice.corpus.transcripts import Transcript, transcripts
 from revoice.files import atomic
 
 FOLDER = CorpusConfig(kind="folder", path="unused")
@@ -383,8 +378,8 @@ def test_nothing_left_at_all(tmp_path: Path, recordings: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), [("libritts", "LibriTTS"), ("ljspeech", "LJSpeech-1.1")])
-def test_real_layouts(shared: Path, tmp_path: Path, kind: str, name: str) -> None:
-    root = shared / "speech" / name
+def test_real_layouts(spoken: Path, tmp_path: Path, kind: str, name: str) -> None:
+    root = spoken / name
     corpus = CorpusConfig.model_validate({"kind": kind, "path": str(root)})
     shards = prepared(tmp_path, corpus, root, shards=1)
     assert write_manifests("mine", corpus, SplitConfig(dev=0, test=0), shards, tmp_path) == []
@@ -402,10 +397,10 @@ def test_real_layouts(shared: Path, tmp_path: Path, kind: str, name: str) -> Non
             assert text in (root / "metadata.csv").read_text("utf-8")
 
 
-def test_real_digits_by_whole_speakers(shared: Path, tmp_path: Path) -> None:
+def test_real_digits_by_whole_speakers(spoken: Path, tmp_path: Path) -> None:
     root = tmp_path / "digits"
     words = dict(enumerate("zero one two three four five six seven eight nine".split()))
-    for file in sorted((shared / "speech" / "digits").glob("*_*_0.wav")):
+    for file in sorted((spoken / "digits").glob("*_*_0.wav")):
         digit, speaker, _ = file.stem.split("_")
         (root / speaker).mkdir(parents=True, exist_ok=True)
         shutil.copy(file, root / speaker / file.name)

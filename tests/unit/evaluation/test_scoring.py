@@ -208,9 +208,9 @@ def test_empty_cells_of_a_csv_are_missing_clips(sentences: pd.DataFrame, tmp_pat
 
 
 @pytest.fixture(scope="module")
-def speech(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def speech(spoken: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """Two sentences of one speaker; the reconstruction is the recording, the synthesis noise."""
-    folder = shared / "speech" / "LJSpeech-1.1"
+    folder = spoken / "LJSpeech-1.1"
     lines = (folder / "metadata.csv").read_text("utf-8").splitlines()[:2]
     ids, _, texts = zip(*(line.split("|") for line in lines), strict=True)
     wavs = [str(folder / "wavs" / f"{name}.wav") for name in ids]

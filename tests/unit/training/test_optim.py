@@ -1,4 +1,4 @@
-"""ScaledAdam, the schedules, and what a stage's configuration makes of them."""
+"""ScaledAdam, the schedules, and what a configuration makes of them."""
 
 import copy
 import json
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from revoice.config import StageConfig
+from revoice.config import TrainConfig
 from revoice.training.optim import ScaledAdam, cosine, eden, make_optimizer, make_schedule, warm_up
 
 SHAPES = [(6, 4), (6, 4), (5,), (3, 2, 2), (1,), (), (6, 4)]
@@ -226,14 +226,14 @@ def test_eden() -> None:
     assert eden(5000, 4, warmup=20) == pytest.approx(2**-0.5)
 
 
-def stage(**values: object) -> StageConfig:
-    return StageConfig.model_validate({"steps": 100, **values})
+def configured(**values: object) -> TrainConfig:
+    return TrainConfig.model_validate({"steps": 100, **values})
 
 
 def test_adamw_decays_matrices_alone() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
     model[0].bias.requires_grad_(False)
-    optimizer = make_optimizer(model.named_parameters(), stage(lr=0.1, weight_decay=0.3))
+    optimizer = make_optimizer(model.named_parameters(), configured(lr=0.1, weight_decay=0.3))
     assert isinstance(optimizer, torch.optim.AdamW)
     decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
     assert decay == {id(model[0].weight): 0.3, id(model[1].weight): 0.0, id(model[1].bias): 0.0}
@@ -243,13 +243,13 @@ def test_adamw_decays_matrices_alone() -> None:
 def test_nothing_trainable() -> None:
     model = nn.Linear(2, 2).requires_grad_(False)
     with pytest.raises(ValueError, match="no parameter is trainable"):
-        make_optimizer(model.named_parameters(), stage())
+        make_optimizer(model.named_parameters(), configured())
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "scaled_adam"])
 @pytest.mark.parametrize("schedule", ["cosine", "eden", "constant"])
 def test_schedule_round_trip(optimizer: str, schedule: str) -> None:
-    config = stage(optimizer=optimizer, schedule=schedule, lr=0.04, warmup_epochs=0.5)
+    config = configured(optimizer=optimizer, schedule=schedule, lr=0.04, warmup_epochs=0.5)
 
     def build() -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
         model = make_optimizer([("w", nn.Parameter(torch.ones(3, 3)))], config)

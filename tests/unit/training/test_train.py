@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn.functional import mse_loss
 
-from revoice.config import LoraConfig, StageConfig
+from revoice.config import LoraConfig, TrainConfig
 from revoice.evaluation.evaluate import draw_cuts, evaluate
 from revoice.files import sha256
 from revoice.model.checkpoint import PARTS, load_part, save_model
@@ -454,7 +454,7 @@ def test_merged_adapters_give_the_same_outputs(cuts: dict[str, str]) -> None:
     lora = LoraConfig(rank=3, alpha=6, targets=["*in_proj_weight", "*.linear?.weight"])
     add_lora(model, lora)
     assert torch.allclose(model(*inputs), plain, atol=1e-6)
-    optimizer = make_optimizer(model.named_parameters(), StageConfig(steps=1, lr=0.1))
+    optimizer = make_optimizer(model.named_parameters(), TrainConfig(steps=1, lr=0.1))
     for _ in range(3):
         mse_loss(model(*inputs), plain.detach() + 1).backward()
         optimizer.step()

@@ -1,0 +1,102 @@
+"""Processes that train together: who is among them, what they tell each other, their signals."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from revoice.devices import best_device
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together, and the device that it computes on.
+
+    All but `wrap` are calls that every rank has to make, in the same order.
+    """
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @classmethod
+    def join(cls) -> "Ranks":
+        """As torchrun or srun put it in the environment; alone where neither did."""
+        if "WORLD_SIZE" not in os.environ and {"SLURM_PROCID", "MASTER_ADDR"} <= os.environ.keys():
+            names = {"RANK": "PROCID", "WORLD_SIZE": "NTASKS", "LOCAL_RANK": "LOCALID"}
+            os.environ.update({name: os.environ[f"SLURM_{key}"] for name, key in names.items()})
+        rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        device = torch.device(best_device())
+        if device.type == "cuda":
+            # srun may show each task its own GPU alone
+            local = int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count()
+            device = torch.device("cuda", local)
+            torch.cuda.set_device(device)
+        if world_size > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return cls(rank, world_size, device)
+
+    def broadcast(self, make: Callable[[], T]) -> T:
+        """What `make` gives on rank 0, which alone calls it, on every rank."""
+        values: list[Any] = [make() if self.rank == 0 else None]
+        if self.world_size > 1:
+            dist.broadcast_object_list(values)
+        return values[0]
+
+    def gather(self, value: T) -> list[T]:
+        """The values of all ranks, in their order."""
+        values: list[Any] = [value] * self.world_size
+        if self.world_size > 1:
+            dist.all_gather_object(values, value)
+        return values
+
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
+        """Sum over all ranks, in place."""
+        if self.world_size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def any_rank(self, flag: bool) -> bool:
+        """Whether the flag is set on any rank."""
+        return bool(self.all_reduce_sum(torch.tensor(float(flag), device=self.device)) > 0)
+
+    def wrap(self, model: nn.Module, find_unused_parameters: bool) -> nn.Module:
+        """The model with gradients that are the mean over all ranks; itself where it is alone."""
+        if self.world_size == 1:
+            return model
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(
+            model, device_ids=ids, find_unused_parameters=find_unused_parameters
+        )
+
+
+@contextmanager
+def caught_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM, SIGUSR1 or Ctrl-C sets; a second Ctrl-C acts as ever."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        stop.set()
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signals = [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT]
+    before = [signal.signal(number, handle) for number in signals]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)

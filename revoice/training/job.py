@@ -1,0 +1,80 @@
+"""What a training is told, and a digest of what decides about its weights."""
+
+import gzip
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from revoice.files import sha256
+from revoice.model import Part
+from revoice.training.state import FORMAT
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a training needs to know; JSON values alone.
+
+    `train` are the fields of its `TrainConfig`. `model` are those of the `ModelConfig` of a model
+    that starts from nothing; else `init` is the stem of the model to start from, `new_languages`
+    and `text_symbols` what it grows by. `train_cuts` and `dev_cuts` are manifests, `work` is the
+    folder of resume states, `out` the stem of the model, beside which `metrics.csv` and
+    `training.json` appear. `meta` goes into the model's JSON, `separator` between the texts of
+    joined cuts, `ends` around a whole text. `code` is a digest of the code that trains.
+    """
+
+    name: str
+    part: Part
+    train: dict[str, Any]
+    train_cuts: str
+    dev_cuts: str
+    work: str
+    out: str
+    model: dict[str, Any] | None = None
+    init: str | None = None
+    new_languages: dict[str, str] = field(default_factory=dict)
+    text_symbols: int = 0
+    separator: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    meta: dict[str, Any] = field(default_factory=dict)
+    code: str = ""
+    threads: int = 1
+    log: str | None = None
+
+    @property
+    def interrupted(self) -> Path:
+        """Exists after a run that a signal ended."""
+        return Path(self.work) / f"{self.name}-{self.part}.interrupted"
+
+    def digest(self, world_size: int) -> str:
+        """Digest of the data and settings that decide about the weights, but the run's length."""
+        undecided = {"epochs", "steps", "log_every", "checkpoint_every", "keep"}
+        init = [f"{self.init}{end}" for end in (".safetensors", ".json")] if self.init else []
+        decides = {
+            "format": FORMAT,
+            "part": self.part,
+            "train": {k: v for k, v in self.train.items() if k not in undecided},
+            "model": self.model,
+            "init": [sha256(path) for path in init],
+            "grow": [self.new_languages, self.text_symbols],
+            "text": [self.separator, self.ends],
+            "cuts": [digest_cuts(self.train_cuts), digest_cuts(self.dev_cuts)],
+            "world_size": world_size,
+        }
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def digest_cuts(path: str | Path) -> str:
+    """Digest of what a manifest of cuts holds and of the code files that it names.
+
+    The manifest's own compression does not count: gzip stores the time.
+    """
+    digest, stores = hashlib.sha256(), set()
+    with gzip.open(path, "rb") as file:
+        for line in file:
+            digest.update(line)
+            stores.add(json.loads(line)["custom"]["codes"]["array"]["storage_path"])
+    for store in sorted(stores):
+        digest.update(sha256(store).encode())
+    return digest.hexdigest()

@@ -1,0 +1,97 @@
+"""What is trained: the loss of a batch, and the sums of it that validation and evaluation take."""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from revoice.model import Part
+from revoice.model.losses import ar_loss, ar_top10, nar_loss, nar_top10
+from revoice.model.valle import AR, NAR
+from revoice.training.data import Batch
+
+PROMPT_FRAMES = 225  # longest prompt of the NAR: 3 s
+PROMPT_SHARE = 0.25  # of an utterance, in validation
+
+
+def prompt_frames(code_lens: Tensor, share: float) -> Tensor:
+    """(N,) leading frames that show the NAR all codebooks: a share of each, at most 3 s."""
+    return (code_lens * share).long().clamp(max=PROMPT_FRAMES)
+
+
+def count_positions(part: Part, batch: Batch, share: float) -> int:
+    """How many predictions of a batch the loss sums over."""
+    if part == "ar":
+        return int(batch.code_lens.sum()) + len(batch.code_lens)
+    return int((batch.code_lens - prompt_frames(batch.code_lens, share)).sum())
+
+
+def batch_loss(
+    part: Part, model: nn.Module, batch: Batch, quantizer: int, share: float
+) -> tuple[Tensor, Tensor]:
+    """Run one batch.
+
+    Args:
+        quantizer: codebook 1 to 7 that the NAR predicts; the AR does not look at it.
+        share: of each utterance that is the NAR's prompt.
+
+    Returns:
+        The loss, summed over positions, to differentiate; and (4,) float64: loss sum, positions,
+        hits among the ten best, positions that hits are counted on (the AR's EOS is none).
+    """
+    text = (batch.text, batch.text_lens, batch.codes, batch.code_lens)
+    if part == "ar":
+        logits = model(*text, batch.languages)
+        loss, positions = ar_loss(logits, batch.codes, batch.code_lens)
+        hits, counted = ar_top10(logits.detach(), batch.codes, batch.code_lens)
+    else:
+        prompt = prompt_frames(batch.code_lens, share)
+        logits = model(*text, quantizer, prompt, batch.languages)
+        what = (batch.codes, batch.code_lens, quantizer, prompt)
+        loss, positions = nar_loss(logits, *what)
+        hits, counted = nar_top10(logits.detach(), *what)
+    return loss, torch.stack([x.detach().double() for x in (loss, positions, hits, counted)])
+
+
+@torch.no_grad()
+def measure(
+    part: Part,
+    model: AR | NAR,
+    batches: Iterable[Batch],
+    device: torch.device | str,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+    stop: Callable[[], bool] = lambda: False,
+) -> Tensor:
+    """Sums over batches, in evaluation mode: nothing random takes part.
+
+    Args:
+        stop: asked before every batch; true ends it early.
+
+    Returns:
+        (rows, 4) float64 as `batch_loss` gives them; one row for the AR, seven for the NAR's
+        quantizers 1 to 7, each with a quarter of the utterance as the prompt.
+    """
+    quantizers = range(1, model.config.quantizers) if part == "nar" else [0]
+    sums = torch.zeros(len(quantizers), 4, dtype=torch.float64, device=device)
+    training = model.training
+    model.eval()
+    for batch in batches:
+        if stop():
+            break
+        batch = batch.to(device)
+        with autocast():
+            for row, quantizer in enumerate(quantizers):
+                sums[row] += batch_loss(part, model, batch, quantizer, PROMPT_SHARE)[1]
+    model.train(training)
+    return sums
+
+
+def figures(sums: Tensor) -> dict[str, float]:
+    """(4,) sums to {"loss", "top10_accuracy", "positions"}; loss is the mean in nats."""
+    loss, positions, hits, counted = sums.tolist()
+    return {
+        "loss": loss / positions if positions else float("nan"),
+        "top10_accuracy": hits / counted if counted else float("nan"),
+        "positions": int(positions),
+    }

@@ -1,0 +1,185 @@
+"""What a training is made of: model, data, optimizer; and whether it fits in memory."""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lhotse import CutSet
+
+from revoice.config import TrainConfig
+from revoice.model import PARTS, Part
+from revoice.model.checkpoint import build, grow, load_part
+from revoice.model.finetune import add_lora, freeze
+from revoice.model.valle import AR, NAR, ModelConfig
+from revoice.training.data import CodesDataset, Sampler
+from revoice.training.distributed import Ranks
+from revoice.training.job import Job
+from revoice.training.objective import batch_loss
+from revoice.training.optim import Averages, make_optimizer, make_schedule
+from revoice.training.state import TrainState
+
+log = logging.getLogger(__name__)
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the loop works with. `meta` is what the initial model's JSON says."""
+
+    model: AR | NAR
+    meta: dict[str, Any]
+    dataset: CodesDataset
+    sampler: Sampler
+    dev_cuts: CutSet
+    total_steps: int
+    autocast: Callable[[], torch.autocast]
+    state: TrainState
+
+
+def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
+    """Make all of it, and go on where an earlier process was."""
+    torch.manual_seed(config.seed)
+    model, meta = make_model(job, config)
+    where = f"experiments.{job.name}.{job.part}"
+    whole = config.lora and config.trainable == "all"
+    freeze(model, [] if whole else config.trainable, f"{where}.trainable")
+    if config.lora:
+        add_lora(model, config.lora, f"{where}.lora.targets")
+    model.gradient_checkpointing = config.gradient_checkpointing
+    model.to(ranks.device).train()
+
+    dataset = CodesDataset(model.config.pad, model.config.languages, job.separator, job.ends)
+    sampler = Sampler(
+        CutSet.from_jsonl_lazy(job.train_cuts),
+        config.batch_seconds,
+        config.seed,
+        ranks.rank,
+        ranks.world_size,
+        config.concatenate_seconds,
+    )
+    batches, largest = survey(sampler)
+    steps_per_epoch = math.ceil(batches / config.accumulate)
+    total_steps = config.steps or (config.epochs or 0) * steps_per_epoch
+
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = make_optimizer(model.named_parameters(), config)
+    state = TrainState(
+        work,
+        config,
+        ranks,
+        Averages(trained, config.average),
+        optimizer,
+        make_schedule(optimizer, config, total_steps, steps_per_epoch),
+        torch.amp.GradScaler(ranks.device.type, enabled=config.precision == "fp16"),
+        torch.Generator().manual_seed(config.seed),
+    )
+    torch.manual_seed(config.seed + ranks.rank)  # dropout differs between ranks
+    state.resume(job.code)
+
+    dtype = computing_dtype(config.precision, ranks.device)
+    autocast = partial(torch.autocast, ranks.device.type, dtype, enabled=dtype != torch.float32)
+    check_memory(job.part, model, dataset, largest, ranks.device, autocast, config.batch_seconds)
+    dev_cuts = CutSet.from_jsonl_lazy(job.dev_cuts)
+    return Run(model, meta, dataset, sampler, dev_cuts, total_steps, autocast, state)
+
+
+def make_model(job: Job, config: TrainConfig) -> tuple[AR | NAR, dict[str, Any]]:
+    """The part to train, on the CPU, with its dropout, and what is known of its origin."""
+    if job.init is None:
+        if job.model is None:
+            raise ValueError(f"{job.name}: a job needs `model` or `init`")
+        return PARTS[job.part](ModelConfig(**{**job.model, "dropout": config.dropout})), {}
+    model, meta = load_part(job.part, job.init)
+    if job.new_languages or job.text_symbols > model.config.text_symbols:
+        symbols = max(job.text_symbols, model.config.text_symbols)
+        model = grow(model, job.new_languages, symbols, config.seed)
+    sizes = replace(model.config, dropout=config.dropout)
+    return build(job.part, sizes, model.state_dict(), job.init), meta
+
+
+def new_model(size: dict[str, int], text_symbols: int, pad: int, train_cuts: str) -> dict[str, Any]:
+    """Fields of the `ModelConfig` of a model that starts from nothing.
+
+    It has a language embedding if the training cuts are in several languages.
+
+    Args:
+        size: width, layers, heads.
+        text_symbols: how many the tokenizer has; `pad` is its id for padding.
+        train_cuts: a manifest of tokenized cuts.
+    """
+    cuts = CutSet.from_jsonl_lazy(train_cuts)
+    languages = sorted({name for cut in cuts for name in cut.supervisions[0].token_languages})
+    several = len(languages) > 1
+    config = ModelConfig(
+        layout="vallex" if several else "valle",
+        languages=tuple(languages) if several else (),
+        text_symbols=text_symbols,
+        pad=pad,
+        **size,
+    )
+    return asdict(config)
+
+
+def computing_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """What matrices are multiplied in: float32 for bf16 on a CPU that would have to emulate it."""
+    if precision == "bf16" and device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
+        log.warning("this CPU has no bf16 arithmetic: computing in fp32")
+        return torch.float32
+    return PRECISIONS[precision]
+
+
+def survey(sampler: Sampler) -> tuple[int, CutSet]:
+    """Number of batches in an epoch, and the batch with the most padded audio; reads no codes."""
+    number, largest, size = 0, None, 0.0
+    for cuts in sampler.epoch(0):
+        number += 1
+        seconds = len(cuts) * max(cut.duration for cut in cuts)
+        if seconds > size:
+            largest, size = cuts, seconds
+    if largest is None:
+        raise ValueError("there are fewer cuts to train on than processes")
+    return number, largest
+
+
+def check_memory(
+    part: Part,
+    model: AR | NAR,
+    dataset: CodesDataset,
+    cuts: CutSet,
+    device: torch.device,
+    autocast: Any,
+    batch_seconds: float,
+) -> None:
+    """Run the largest batch forward and backward before hours depend on it; leaves no trace.
+
+    Raises:
+        RuntimeError: it does not fit in memory; the message says what to change.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            with autocast():
+                batch = dataset[cuts].to(device)
+                loss, _ = batch_loss(part, model, batch, model.config.quantizers - 1, 0.0)
+            if loss.requires_grad:
+                loss.backward()
+        except (RuntimeError, MemoryError) as error:
+            if not isinstance(error, torch.OutOfMemoryError | MemoryError) and (
+                "can't allocate memory" not in str(error)
+            ):
+                raise
+            longest = max(cut.duration for cut in cuts)
+            raise RuntimeError(
+                f"the largest batch, {len(cuts)} cuts of up to {longest:.1f} s, does not fit in "
+                f"memory on {device}. Lower batch_seconds (now {batch_seconds:g}; try "
+                f"{max(batch_seconds / 2, longest):.0f} and twice `accumulate`), lower "
+                "limits.max_seconds, set gradient_checkpointing: true, or precision: bf16."
+            ) from error
+    model.zero_grad(set_to_none=True)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,7 +1,0 @@
-"""Training of the AR."""
-
-from revoice.training.launch import run_rule
-from revoice.workflow.scripts import script_logging
-
-script_logging(snakemake)
-run_rule(snakemake, "ar")
