@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from revoice.model.checkpoint import import_checkpoint
+from revoice.model.pretrained import import_checkpoint
 from revoice.text import VallexTokenizer, load_tokenizer
 from revoice.workflow.scripts import script_logging
 

@@ -36,8 +36,9 @@ from revoice.config import StageConfig
 from revoice.devices import best_device
 from revoice.evaluation.evaluate import Part, batch_loss, count_positions, figures, measure
 from revoice.files import atomic, read_json, sha256, write_json
-from revoice.model.checkpoint import PARTS, build, grow, load_part, save_model
-from revoice.model.finetune import add_lora, freeze, merge_lora
+from revoice.model import PARTS
+from revoice.model.checkpoint import build, load_part, save_model
+from revoice.model.finetune import add_lora, freeze, grow, merge_lora
 from revoice.model.valle import AR, NAR, ModelConfig
 from revoice.training.data import CodesDataset, Sampler, load_batches, ordered_batches
 from revoice.training.optim import make_optimizer, make_schedule

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from revoice.config import Config, load_config
 from revoice.corpus.manifests import SPLITS, text_key
 from revoice.files import read_json, sha256
-from revoice.model.checkpoint import read_checkpoint
+from revoice.model.pretrained import read_checkpoint
 from revoice.model.valle import AR, NAR, ModelConfig, tied_tensors
 from revoice.text import load_tokenizer
 from tests.helpers import small
