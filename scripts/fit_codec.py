@@ -1,8 +1,8 @@
 """The codec ready for use: EnCodec's weights converted, or WORLD's codebooks fitted."""
 
-from revoice.codec import describe_codec
 from revoice.codec.cuts import sample_recordings
 from revoice.codec.encodec import convert
+from revoice.codec.files import describe_codec
 from revoice.codec.world import WorldCodec
 from revoice.config import CodecConfig
 from revoice.files import read_json, write_json
