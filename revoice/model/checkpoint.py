@@ -1,7 +1,8 @@
 """Model files: a model, or one part of it, as two files of one stem.
 
 `{stem}.safetensors` has the originals' tensor names; `{stem}.json` has the `ModelConfig` under
-"model" beside whatever else is known: tokenizer, source.
+"model", its format under "format", and under "tokenizer" and "codec" what it was trained with,
+beside whatever else is known. Models of format 1 say neither format nor codec.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from revoice.codec import differences, in_words
 from revoice.files import atomic, read_json, write_json
 from revoice.model import PARTS, Part
 from revoice.model.valle import AR, NAR, ModelConfig, check_tied
 
 State: TypeAlias = dict[str, Tensor]
+
+FORMAT = 2
 
 
 def save_model(stem: str | Path, model: AR | NAR | Mapping[str, Tensor], meta: dict) -> None:
@@ -26,7 +30,7 @@ def save_model(stem: str | Path, model: AR | NAR | Mapping[str, Tensor], meta: d
 
     Args:
         model: a part, or a state dict; then `meta["model"]` is its `ModelConfig`.
-        meta: what else to store, e.g. `{"tokenizer": {...}, "source": {...}}`; JSON values.
+        meta: what else to store, e.g. `{"tokenizer": {...}, "codec": {...}}`; JSON values.
     """
     config = model.config if isinstance(model, AR | NAR) else meta["model"]
     state = model.state_dict() if isinstance(model, AR | NAR) else dict(model)
@@ -38,12 +42,20 @@ def save_model(stem: str | Path, model: AR | NAR | Mapping[str, Tensor], meta: d
         stored.add(value.data_ptr())
     with atomic(f"{stem}.safetensors") as temporary:
         save_file(state, temporary)
-    write_json(f"{stem}.json", {**meta, "model": asdict(config)})
+    write_json(f"{stem}.json", {**meta, "format": FORMAT, "model": asdict(config)})
 
 
 def load_meta(stem: str | Path) -> dict[str, Any]:
-    """Content of `{stem}.json`, with a `ModelConfig` under "model"."""
+    """Content of `{stem}.json`, with a `ModelConfig` under "model".
+
+    Raises ValueError for a format that this version does not know, and where no model is described.
+    """
     meta = read_json(f"{stem}.json")
+    if isinstance(meta, dict) and meta.setdefault("format", 1) > FORMAT:
+        raise ValueError(
+            f"{stem}.json has format {meta['format']}, of a later version of revoice; this version "
+            f"reads up to format {FORMAT}. Bring revoice up to date."
+        )
     try:
         meta["model"] = ModelConfig(**meta["model"])
     except (KeyError, TypeError, ValueError) as error:
@@ -87,7 +99,7 @@ def build(part: Part, config: ModelConfig, state: State, name: str) -> AR | NAR:
 def assemble(ar_stem: str | Path, nar_stem: str | Path, stem: str | Path, meta: dict) -> None:
     """Join the AR of one file and the NAR of another as `{stem}.safetensors` and `{stem}.json`.
 
-    Raises ValueError where their sizes, languages or tokenizers differ.
+    Raises ValueError where their sizes, languages, tokenizers or codecs differ.
     """
     ar_meta, nar_meta = load_meta(ar_stem), load_meta(nar_stem)
     ar_config = replace(ar_meta["model"], dropout=0.0)
@@ -100,9 +112,16 @@ def assemble(ar_stem: str | Path, nar_stem: str | Path, stem: str | Path, meta: 
             f"{ar_stem} and {nar_stem} were trained with different tokenizers: "
             f"{ar_meta.get('tokenizer')} and {nar_meta.get('tokenizer')}"
         )
+    ar_codec, nar_codec = ar_meta.get("codec") or {}, nar_meta.get("codec") or {}
+    if differences(ar_codec, nar_codec):
+        raise ValueError(
+            f"{ar_stem} and {nar_stem} were trained with different codecs: "
+            f"{in_words(ar_codec)} and {in_words(nar_codec)}"
+        )
+    own = {"tokenizer": ar_meta.get("tokenizer"), "codec": {**nar_codec, **ar_codec} or None}
     state = read_state(ar_stem, "ar_") | read_state(nar_stem, "nar_")
     check_state(state, ar_config, list(PARTS), f"{ar_stem} and {nar_stem}")
-    save_model(stem, state, {"tokenizer": ar_meta.get("tokenizer"), **meta, "model": ar_config})
+    save_model(stem, state, {**own, **meta, "model": ar_config})
 
 
 def check_state(
@@ -120,17 +139,14 @@ def check_state(
             for part in parts
             for key, value in PARTS[part](config).state_dict().items()
         }
+    found = {key: tuple(value.shape) for key, value in state.items()}
     faults = [
-        f"{key} is {tuple(state[key].shape)}, expected {shape}"
-        if key in state
-        else f"{key} {shape} is missing"
+        f"{key} is {found[key]}, expected {shape}" if key in found else f"{key} {shape} is missing"
         for key, shape in expected.items()
-        if key not in state or tuple(state[key].shape) != shape
+        if found.get(key) != shape
     ]
     faults += [
-        f"{key} {tuple(value.shape)} is unexpected"
-        for key, value in state.items()
-        if key not in expected
+        f"{key} {shape} is unexpected" for key, shape in found.items() if key not in expected
     ]
     if faults:
         more = f"\n  and {len(faults) - 20} more" if len(faults) > 20 else ""

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import overload
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from revoice.config import LoraConfig
 from revoice.model import PARTS
 from revoice.model.checkpoint import build
 from revoice.model.valle import AR, NAR
+
+M = TypeVar("M", bound=AR | NAR)
 
 
 class LowRank(nn.Module):
@@ -100,20 +102,9 @@ def match(model: nn.Module, glob: str, where: str) -> list[str]:
     raise ValueError(f'{where} = "{glob}" matches no parameter.{hint} The model has: {parts}')
 
 
-@overload
 def grow(
-    model: AR, languages: Mapping[str, str] | None = None, text_symbols: int = 0, seed: int = 0
-) -> AR: ...
-@overload
-def grow(
-    model: NAR, languages: Mapping[str, str] | None = None, text_symbols: int = 0, seed: int = 0
-) -> NAR: ...
-def grow(
-    model: AR | NAR,
-    languages: Mapping[str, str] | None = None,
-    text_symbols: int = 0,
-    seed: int = 0,
-) -> AR | NAR:
+    model: M, languages: Mapping[str, str] | None = None, text_symbols: int = 0, seed: int = 0
+) -> M:
     """A copy of `model` with rows for new languages and text symbols; old rows are untouched.
 
     Args:
@@ -155,4 +146,4 @@ def grow(
         ]
         state[name] = torch.cat((rows, torch.stack(starts)))
     grown = replace(config, text_symbols=text_symbols, languages=(*config.languages, *languages))
-    return build(part, grown, state, "the grown model").train(model.training)
+    return cast(M, build(part, grown, state, "the grown model").train(model.training))

@@ -22,6 +22,8 @@ VALLEX_LANGUAGES = ("en", "zh", "ja")
 # Padding ids: VALL-E X's phoneme vocabulary, Lifeiteng's symbol tables.
 PADS = {"vallex": 3, "valle": 0}
 HEAD_WIDTH = 64
+# What the originals were trained with: EnCodec at 6 kbps. They do not say with which weights.
+CODEC = {"name": "encodec_24khz", "frame_rate": 75, "num_quantizers": 8, "bins": 1024}
 
 
 def _without_factory(*_: Any) -> dict:
@@ -104,6 +106,7 @@ def import_checkpoint(
     pad: int | None = None,
     vallex_tokenizer: dict | None = None,
     tokenizer: dict | None = None,
+    codec: dict | None = None,
 ) -> ModelConfig:
     """Convert an original's `.pt` to `{stem}.safetensors` and `{stem}.json`, and return its sizes.
 
@@ -111,14 +114,16 @@ def import_checkpoint(
     `languages` and `pad` as in `recognize`. `vallex_tokenizer` is what a model stores of VALL-E X's
     tokenizer, and is stored if the checkpoint has that model's languages. Of any other, the file
     does not tell the symbol table: what is stored is `tokenizer`, null where it is not known.
+    `codec` is that of its training, for the originals `CODEC`; what we exported names its own.
     Raises ValueError where `read_checkpoint` or `recognize` does.
     """
-    state = read_checkpoint(pt_path)
+    state, said = _read(pt_path)
     config = recognize(state, str(pt_path), heads, languages, pad)
     published = config.languages[: len(VALLEX_LANGUAGES)] == VALLEX_LANGUAGES
     meta = {
         "model": config,
         "tokenizer": vallex_tokenizer if published else tokenizer,
+        "codec": said if isinstance(said, dict) and "name" in said else codec,
         "source": {"file": Path(pt_path).name, "sha256": sha256(pt_path)},
     }
     save_model(stem, state, meta)
@@ -128,15 +133,17 @@ def import_checkpoint(
 def export_checkpoint(stem: str | Path, pt_path: str | Path) -> None:
     """Write `{stem}.safetensors` as an original's `.pt`: {"model": state dict}, tied ones shared.
 
-    Raises ValueError where the file is not one complete model.
+    Beside "model" is "codec", which the originals do not look at. Raises ValueError where the file
+    is not one complete model.
     """
-    config = load_meta(stem)["model"]
+    meta = load_meta(stem)
+    config = meta["model"]
     state = read_state(stem, "")
     check_state(state, config, list(PARTS), f"{stem}.safetensors")
     for output, embedding in tied_tensors(config.quantizers):
         state[output] = state[embedding]
     with atomic(pt_path) as temporary:
-        torch.save({"model": state}, temporary)
+        torch.save({"model": state, "codec": meta.get("codec")}, temporary)
 
 
 def read_checkpoint(path: str | Path) -> State:
@@ -145,6 +152,11 @@ def read_checkpoint(path: str | Path) -> State:
     Tensors are mapped from the file where its format allows. Raises ValueError for a file that
     needs any class beyond tensors and a few harmless ones, and for one that holds no state dict.
     """
+    return _read(path)[0]
+
+
+def _read(path: str | Path) -> tuple[State, Any]:
+    """The state dict of a `.pt`, and what it says of the codec."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist")
     try:
@@ -172,7 +184,7 @@ def read_checkpoint(path: str | Path) -> State:
             f'{path} holds no state dict under "model" nor by itself; '
             f"these are no tensors: {', '.join(wrong[:10])}"
         )
-    return {str(key): value.detach() for key, value in state.items()}
+    return {str(key): value.detach() for key, value in state.items()}, content.get("codec")
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:

@@ -1,16 +1,34 @@
 """Model files: parts, assembly, refusals."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from revoice.model.checkpoint import assemble, load_model, load_part, save_model
+from revoice.files import read_json, write_json
+from revoice.model.checkpoint import (
+    FORMAT,
+    assemble,
+    load_meta,
+    load_model,
+    load_part,
+    save_model,
+)
 from revoice.model.valle import AR, NAR, ModelConfig
 
 CONFIG = ModelConfig("vallex", 32, 2, 4, text_symbols=20, languages=("en", "zh", "ja"), pad=3)
 PLAIN = ModelConfig("valle", 32, 3, 2, text_symbols=11, quantizers=4)
+
+
+CODEC = {
+    "name": "world",
+    "sha256": "3a" * 32,
+    "frame_rate": 75,
+    "num_quantizers": 8,
+    "bins": 1024,
+}
 
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -41,6 +59,44 @@ def test_parts_and_assembly(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="layers 2 and 3"):
         assemble(tmp_path / "ar.best", tmp_path / "nar", tmp_path / "other", {})
     assert not (tmp_path / "other.safetensors").exists()
+
+
+def test_parts_of_different_codecs_are_refused(tmp_path: Path) -> None:
+    other = {**CODEC, "name": "encodec_24khz", "sha256": "d7" * 32}
+    save_model(tmp_path / "ar", AR(CONFIG), {"codec": CODEC})
+    save_model(tmp_path / "nar", NAR(CONFIG), {"codec": other})
+    with pytest.raises(ValueError, match=r"different codecs: world \(.*\) and encodec_24khz \("):
+        assemble(tmp_path / "ar", tmp_path / "nar", tmp_path / "model", {})
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("ar", [CODEC, None, {"name": "world", "bins": 1024}])
+@pytest.mark.parametrize("nar", [CODEC, None])
+def test_the_whole_says_the_codec_of_its_parts(tmp_path: Path, ar: Any, nar: Any) -> None:
+    save_model(tmp_path / "ar", AR(CONFIG), {"codec": ar})
+    save_model(tmp_path / "nar", NAR(CONFIG), {"codec": nar} if nar else {})
+    assemble(tmp_path / "ar", tmp_path / "nar", tmp_path / "model", {"source": "me"})
+    assert load_meta(tmp_path / "model")["codec"] == (nar or ar)
+    assemble(tmp_path / "ar", tmp_path / "nar", tmp_path / "model", {"codec": CODEC})
+    assert load_meta(tmp_path / "model")["codec"] == CODEC
+
+
+def test_formats(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "model.json"
+    save_model(tmp_path / "model", AR(CONFIG), {"codec": CODEC})
+    stored = read_json(path)
+    assert stored["format"] == load_meta(tmp_path / "model")["format"] == FORMAT
+
+    write_json(path, {key: value for key, value in stored.items() if key != "format"})
+    earlier = load_meta(tmp_path / "model")
+    assert (earlier["format"], earlier["model"]) == (1, CONFIG)
+    save_model(tmp_path / "again", AR(CONFIG), earlier)
+    assert read_json(tmp_path / "again.json")["format"] == FORMAT
+    assert not caplog.records
+
+    write_json(path, {**stored, "format": FORMAT + 1})
+    with pytest.raises(ValueError, match=r"model\.json has format 3, of a later .* up to format 2"):
+        load_part("ar", tmp_path / "model")
 
 
 def test_broken_native_files_are_named(tmp_path: Path) -> None:

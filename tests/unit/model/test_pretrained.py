@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from revoice.files import sha256
-from revoice.model.checkpoint import load_meta, load_model, load_part
+from revoice.model.checkpoint import load_meta, load_model, load_part, save_model
 from revoice.model.pretrained import (
+    CODEC,
     export_checkpoint,
     import_checkpoint,
     read_checkpoint,
@@ -88,6 +89,26 @@ def test_import_and_export(tmp_path: Path, config: ModelConfig, wrap: Any, zippe
     assert (
         tied.data_ptr() == back["model"]["nar_audio_embeddings.2.word_embeddings.weight"].data_ptr()
     )
+
+
+def test_codec_of_an_original(tmp_path: Path) -> None:
+    torch.save({"model": state_of(PLAIN)}, tmp_path / "epoch-1.pt")
+    for codec in (CODEC, None):
+        import_checkpoint(tmp_path / "epoch-1.pt", tmp_path / "model", heads=2, codec=codec)
+        assert load_meta(tmp_path / "model")["codec"] == codec
+
+
+def test_an_exported_model_keeps_its_codec(tmp_path: Path) -> None:
+    world = {**CODEC, "name": "world", "sha256": "3a" * 32}
+    save_model(tmp_path / "model", state_of(PLAIN), {"model": PLAIN, "codec": world})
+    export_checkpoint(tmp_path / "model", tmp_path / "mine.pt")
+    import_checkpoint(tmp_path / "mine.pt", tmp_path / "back", heads=2, codec=CODEC)
+    assert load_meta(tmp_path / "back")["codec"] == world
+
+    save_model(tmp_path / "model", state_of(PLAIN), {"model": PLAIN})
+    export_checkpoint(tmp_path / "model", tmp_path / "mine.pt")
+    import_checkpoint(tmp_path / "mine.pt", tmp_path / "back", heads=2, codec=CODEC)
+    assert load_meta(tmp_path / "back")["codec"] == CODEC
 
 
 def test_half_precision_is_kept_in_the_file_and_computed_in_float32(tmp_path: Path) -> None:
