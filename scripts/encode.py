@@ -2,8 +2,8 @@
 
 from lhotse import CutSet, RecordingSet
 
-from revoice.codec import load_codec
 from revoice.codec.cuts import encode_cuts
+from revoice.codec.files import load_codec
 from revoice.devices import claim_gpus
 from revoice.files import atomic
 from revoice.workflow.scripts import script_logging

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from revoice.model.checkpoint import export_checkpoint
+from revoice.model.pretrained import export_checkpoint
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)

@@ -2,9 +2,9 @@
 
 import shutil
 
-from revoice.codec import describe_codec
 from revoice.codec.cuts import sample_recordings
 from revoice.codec.encodec import convert
+from revoice.codec.files import describe_codec
 from revoice.codec.world import WorldCodec
 from revoice.config import CodecConfig
 from revoice.files import atomic, read_json, write_json

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from revoice.model.checkpoint import import_checkpoint
+from revoice.model.pretrained import CODEC, import_checkpoint
 from revoice.text import VallexTokenizer, load_tokenizer
 from revoice.workflow.scripts import script_logging
 
@@ -13,5 +13,6 @@ config = import_checkpoint(
     Path(snakemake.output.weights).with_suffix(""),
     vallex_tokenizer=VallexTokenizer().meta,
     tokenizer=load_tokenizer(snakemake.input.symbols).meta if snakemake.input.symbols else None,
+    codec=CODEC,
 )
 logging.info("%s is %s", snakemake.params.path, config)

@@ -7,7 +7,7 @@ import pandas as pd
 import soundfile
 from lhotse import CutSet
 
-from revoice.codec import load_codec
+from revoice.codec.files import load_codec
 from revoice.config import SynthesisConfig
 from revoice.devices import best_device, claim_gpus
 from revoice.evaluation.sentences import choose_sentences, request_of

@@ -1,64 +1,56 @@
-"""Audio to codes and back: EnCodec, or WORLD where EnCodec's weights cannot be had.
+"""Audio to codes and back, and what codes, models and tables say of the codec that they are of.
 
-Both codecs have `encode(samples) -> codes`, `decode(codes) -> samples`, `sample_rate` (Hz),
-`frame_rate` (frames a second), `num_quantizers` and `bins`, and nothing else. samples: (N,)
-float32 mono in [-1, 1]; codes: (frames, num_quantizers) int16.
+A codec's identity is `{name, sha256, frame_rate, num_quantizers, bins}`: codes of two codecs that
+differ in any of them mean other sounds. This module imports no codec: see `revoice.codec.files`.
 """
 
-from pathlib import Path
+import logging
+from collections.abc import Mapping
 from typing import Any
 
-from revoice.codec.encodec import BANDWIDTH, EncodecCodec
-from revoice.codec.world import WorldCodec
-from revoice.devices import best_device
-from revoice.files import read_json, sha256, write_json
+log = logging.getLogger(__name__)
 
-Codec = EncodecCodec | WorldCodec
+FIELDS = ("name", "sha256", "frame_rate", "num_quantizers", "bins")
 
 
-def load_codec(path: str | Path, device: str = "cpu") -> Codec:
-    """The codec that codec.json describes, with the weights that it names.
+def identity(description: Mapping[str, Any]) -> dict[str, Any]:
+    """What codes, models and tables store of a codec, from its codec.json."""
+    return {field: description[field] for field in FIELDS}
+
+
+def check_codec(codec: Mapping[str, Any], meta: Mapping[str, Any], what: str) -> None:
+    """Raise ValueError where a model was trained on codes of another codec than this one.
+
+    A model of an earlier version, which does not name its codec, is accepted with a warning.
 
     Args:
-        path: a codec.json as `describe_codec` writes it.
-        device: "cpu", "cuda" or "auto"; WORLD always computes on the CPU.
-
-    Raises:
-        ValueError: the weights are not the ones that codec.json was written for.
+        codec: a codec.json, or an identity.
+        meta: the model's JSON; under "codec" it has the identity of its training's codec.
+        what: the model, e.g. its file; messages begin with it.
     """
-    description = read_json(path)
-    weights = Path(path).parent / description["weights"]
-    digest = sha256(weights)
-    if digest != description["sha256"]:
+    stored = meta.get("codec")
+    if stored is None:
+        text = "%s, of an earlier version, does not name its codec; it is taken for %s"
+        log.warning(text, what, in_words(codec))
+    elif different := differences(codec, stored):
+        mend = "Use the codec.json and codec.safetensors that lie with the model"
+        if "name" in different:
+            mend = f"Set `codec:` of this experiment to one of kind {stored['name']}"
         raise ValueError(
-            f"{weights} has the SHA-256 {digest}, but {path} is for {description['sha256']}. "
-            "Remove both, and run the workflow again."
+            f"{what}: the model was trained with the codec {in_words(stored)}, but it is to be "
+            f"used with {in_words(codec)}: the same code would mean another sound. "
+            f"{mend}, or train from scratch."
         )
-    if description["name"] == "world":
-        return WorldCodec.load(weights)
-    return EncodecCodec.load(weights, best_device() if device == "auto" else device)
 
 
-def describe_codec(path: str | Path, weights: str | Path, choice: dict[str, Any]) -> None:
-    """Write codec.json at `path`: the choice with its reason, the weights, the geometry.
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The fields in which two identities differ, of those that both name."""
+    pairs = {field: (one.get(field), other.get(field)) for field in FIELDS}
+    return [field for field, (a, b) in pairs.items() if None not in (a, b) and a != b]
 
-    `weights` lies in the same folder. `describe` is the line for tables.
-    """
-    kind = WorldCodec if choice["name"] == "world" else EncodecCodec
-    digest = sha256(weights)
-    codes = f"codes of {kind.num_quantizers} x {kind.bins} at {kind.frame_rate} Hz"
-    write_json(
-        path,
-        {
-            "name": choice["name"],
-            "reason": choice["reason"],
-            "weights": Path(weights).name,
-            "sha256": digest,
-            "sample_rate": kind.sample_rate,
-            "frame_rate": kind.frame_rate,
-            "num_quantizers": kind.num_quantizers,
-            "bins": kind.bins,
-            "bandwidth": BANDWIDTH,
-            "describe": f"{choice['name']} ({codes}, sha256 {digest[:8]})",
-        },
-    )
+
+def in_words(codec: Mapping[str, Any]) -> str:
+    """A codec for messages, with the reason why it was chosen where that is known."""
+    known = [f"{field} {str(codec[field])[:12]}" for field in FIELDS[1:] if codec.get(field)]
+    reason = f"; {codec['reason']}" if codec.get("reason") else ""
+    return f"{codec.get('name')} ({', '.join(known)}{reason})"

@@ -1,19 +1,22 @@
 """Audio of many cuts to codes: stored by Lhotse, attached to the cuts."""
 
 import itertools
+import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 from joblib import Parallel, delayed
 from lhotse import CutSet, NumpyHdf5Writer
 from lhotse.cut import MonoCut
 from numpy.typing import NDArray
 
-from revoice.codec import Codec
 from revoice.codec.encodec import EncodecCodec, encode_batch
+from revoice.codec.files import Codec
 from revoice.files import atomic
 
 log = logging.getLogger(__name__)
@@ -26,7 +29,8 @@ def encode_cuts(cuts: CutSet, codec: Codec, storage_path: str | Path, num_jobs: 
     """Encode every cut and attach the codes as `cut.codes`.
 
     The codes go to `storage_path`, an HDF5 file with one dataset (frames, 8) int16 per cut,
-    frames = ceil(samples / 320). The same cuts and codec give the same file, byte for byte.
+    frames = ceil(samples / 320), whose attribute `codec` is the codec's identity as JSON. The same
+    cuts and codec give the same file, byte for byte.
     `cut.load_codes()` cuts frames to the cut's duration as Lhotse does: a last frame of which less
     than half is audio is not among them.
 
@@ -56,6 +60,7 @@ def encode_cuts(cuts: CutSet, codec: Codec, storage_path: str | Path, num_jobs: 
 
     result = []
     with atomic(storage_path) as temporary, NumpyHdf5Writer(temporary) as writer:
+        writer.hdf.attrs["codec"] = json.dumps(codec.identity, sort_keys=True)
         for i, cut in enumerate(given):
             array = writer.store_array(
                 cut.id.replace("/", "\\"),  # HDF5 would make folders of it
@@ -68,6 +73,12 @@ def encode_cuts(cuts: CutSet, codec: Codec, storage_path: str | Path, num_jobs: 
             result.append(replace(cut, custom={**(cut.custom or {}), "codes": array}))
     log.info("%d cuts, %.1f minutes", len(given), sum(cut.duration for cut in given) / 60)
     return CutSet.from_cuts(result)
+
+
+def codec_of_codes(path: str | Path) -> dict[str, Any] | None:
+    """The identity of the codec whose codes a file holds; None for one of an earlier version."""
+    with h5py.File(path, "r") as file:
+        return json.loads(file.attrs.get("codec", "null"))
 
 
 def device_of(codec: Codec) -> str:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -57,6 +57,7 @@ class EncodecCodec:
     frame_rate = 75
     num_quantizers = 8
     bins = 1024
+    identity: dict[str, Any] | None = None
 
     def __init__(self, state: dict[str, Tensor], device: str = "cpu") -> None:
         with warnings.catch_warnings():  # encodec uses torch's older weight norm

@@ -22,6 +22,7 @@ AR has steadier codes to predict.
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyworld
@@ -97,6 +98,7 @@ class WorldCodec:
     frame_rate = RATE // HOP
     num_quantizers = len(GROUPS)
     bins = 1024
+    identity: dict[str, Any] | None = None
 
     def __init__(
         self,

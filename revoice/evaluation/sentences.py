@@ -10,6 +10,7 @@ from revoice.model.generate import Request
 from revoice.model.prompts import Prompt
 from revoice.text import Tokenizer
 from revoice.text.cuts import judge
+from revoice.text.framing import frame
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,9 @@ def request_of(sentence: Sentence, tokenizer: Tokenizer) -> Request:
             raise ValueError(f"synthesis.extra: {sentence.text!r}: {reason}")
         said = Prompt(tokens.ids, tokens.languages)
     prompt = prompt_of(sentence.prompt)
-    between, before, after = tokenizer.separator, tokenizer.ends[:1], tokenizer.ends[1:]
-    first, last = said.languages[0], said.languages[-1]
-    return Request(
-        ids=[*between, *said.ids, *after],
-        languages=[*[first] * len(between), *said.languages, *[last] * len(after)],
-        prompt=replace(
-            prompt,
-            ids=[*before, *prompt.ids],
-            languages=[*[prompt.languages[0]] * len(before), *prompt.languages],
-        ),
-    )
+    texts = [(text.ids, text.languages) for text in (prompt, said)]
+    before, after = frame(texts, tokenizer.separator, tokenizer.ends, language="after")
+    return Request(*after, prompt=replace(prompt, ids=before[0], languages=before[1]))
 
 
 def choose_sentences(

@@ -1,14 +1,21 @@
-"""Which parameters are trained: globs on their names, and low-rank adapters."""
+"""What fine-tuning changes: which parameters are trained, low-rank adapters, new rows."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from revoice.config import LoraConfig
+from revoice.model import PARTS
+from revoice.model.checkpoint import build
+from revoice.model.valle import AR, NAR
+
+M = TypeVar("M", bound=AR | NAR)
 
 
 class LowRank(nn.Module):
@@ -93,3 +100,50 @@ def match(model: nn.Module, glob: str, where: str) -> list[str]:
     hint = f"\nDid you mean {' or '.join(counts)}?" if near else ""
     parts = ", ".join(dict.fromkeys(name.split(".")[0] for name in names))
     raise ValueError(f'{where} = "{glob}" matches no parameter.{hint} The model has: {parts}')
+
+
+def grow(
+    model: M, languages: Mapping[str, str] | None = None, text_symbols: int = 0, seed: int = 0
+) -> M:
+    """A copy of `model` with rows for new languages and text symbols; old rows are untouched.
+
+    Args:
+        languages: new language to the existing one whose row it starts from, or "mean" for the
+            mean of all. They are appended in this order.
+        text_symbols: how many there shall be; 0 leaves them. New rows are drawn with mean and
+            standard deviation of the old ones, per dimension.
+        seed: of that draw. AR and NAR draw from their own rows.
+
+    Raises ValueError for a language that is there already or a start that is not, and for fewer
+    symbols than there are.
+    """
+    config, part = model.config, next(k for k, kind in PARTS.items() if isinstance(model, kind))
+    languages = dict(languages or {})
+    text_symbols = text_symbols or config.text_symbols
+    if text_symbols < config.text_symbols:
+        raise ValueError(f"{text_symbols} text symbols are fewer than {config.text_symbols}")
+    if languages and config.layout != "vallex":
+        raise ValueError('layout "valle" has no language embedding that could grow')
+    for language, start in languages.items():
+        if language in config.languages:
+            raise ValueError(f'language "{language}" is in the model already')
+        if start not in (*config.languages, "mean"):
+            raise ValueError(f'"{start}" is neither "mean" nor one of {list(config.languages)}')
+
+    state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    name = f"{part}_text_embedding.word_embeddings.weight"
+    rows = state[name]
+    generator = torch.Generator().manual_seed(seed)
+    new = torch.randn(text_symbols - len(rows), config.width, generator=generator)
+    if len(new):
+        state[name] = torch.cat((rows, (rows.mean(0) + rows.std(0) * new.to(rows)).to(rows.dtype)))
+    if languages:
+        name = f"{part}_language_embedding.word_embeddings.weight"
+        rows = state[name]
+        starts = [
+            rows.mean(0) if start == "mean" else rows[config.languages.index(start)]
+            for start in languages.values()
+        ]
+        state[name] = torch.cat((rows, torch.stack(starts)))
+    grown = replace(config, text_symbols=text_symbols, languages=(*config.languages, *languages))
+    return cast(M, build(part, grown, state, "the grown model").train(model.training))

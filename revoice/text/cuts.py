@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from lhotse import CutSet
+from lhotse.cut import Cut
 from lhotse.utils import fastcopy
 
 from revoice.text import Tokenizer, Tokens
@@ -29,8 +30,9 @@ def tokenize_cuts(
 
     Returns:
         The cuts in their order, with `tokens` (list of int), `token_languages` (list of str, one
-        per token) and `phonemes` (str) in the supervision's `custom`; and a row
-        `{"id": str, "text": str, "reason": str, "kept": bool}` per reported cut.
+        per token), `phonemes` (str) and `tokenizer` (str, its name and digest) in the
+        supervision's `custom`; and a row `{"id": str, "text": str, "reason": str, "kept": bool}`
+        per reported cut.
 
     Raises:
         ValueError: a bad text under `fail`; under either policy a language that the tokenizer does
@@ -45,7 +47,7 @@ def tokenize_cuts(
     texts = [
         (cut.supervisions[0].text or "", cut.supervisions[0].language or "") for cut in all_cuts
     ]
-    converted = _convert(texts, tokenizer)
+    converted, made_by = _convert(texts, tokenizer), _identity(tokenizer)
     kept = []
     rows: list[dict[str, Any]] = []
     for cut, (text, _), tokens in zip(all_cuts, texts, converted, strict=True):
@@ -60,6 +62,7 @@ def tokenize_cuts(
             "tokens": tokens.ids,
             "token_languages": tokens.languages,
             "phonemes": "".join(tokens.symbols),
+            "tokenizer": made_by,
         }
         kept.append(fastcopy(cut, supervisions=[fastcopy(supervision, custom=custom)]))
     dropped = [row for row in rows if not row["kept"]]
@@ -75,6 +78,25 @@ def tokenize_cuts(
     for row in rows:
         log.warning("%s %s: %s", row["id"], "kept" if row["kept"] else "dropped", row["reason"])
     return CutSet.from_cuts(kept), rows
+
+
+def check_tokens(cut: Cut, tokenizer: Tokenizer) -> None:
+    """Raise ValueError where a cut's tokens are another tokenizer's.
+
+    Cuts of an earlier version do not say whose they are, and are accepted.
+    """
+    expected = _identity(tokenizer)
+    for supervision in cut.supervisions:
+        stored = (supervision.custom or {}).get("tokenizer", expected)
+        if stored != expected:
+            raise ValueError(
+                f"The text of cut {cut.id} was tokenized with {stored}, but the tokenizer is "
+                f"{expected}: the same id would mean another sound. Tokenize the text again."
+            )
+
+
+def _identity(tokenizer: Tokenizer) -> str:
+    return f"{tokenizer.name}:{tokenizer.digest()}"
 
 
 def _convert(texts: Sequence[tuple[str, str]], tokenizer: Tokenizer) -> list[Tokens | str]:

@@ -15,28 +15,10 @@ WORD, PHONE, SYLLABLE = "_", "|", "-"
 PAD, BOS, EOS = SPECIAL = ("<pad>", "<bos>", "<eos>")
 
 # Where a language's usual code is not espeak's.
-CODES = {
-    "en": "en-us",
-    "en-au": "en-gb",
-    "en-nz": "en-gb",
-    "fr": "fr-fr",
-    "zh": "cmn",
-    "no": "nb",
-    "es-mx": "es-419",
-}
-SIGNS = str.maketrans(
-    {
-        "，": ", ",
-        "、": ", ",
-        "；": "; ",
-        "：": ": ",
-        "。": ". ",
-        "！": "! ",
-        "？": "? ",
-        "—": "- ",
-        "–": "-",
-    }
-)
+USUAL = "en=en-us en-au=en-gb en-nz=en-gb fr=fr-fr zh=cmn no=nb es-mx=es-419"
+CODES = dict(pair.split("=") for pair in USUAL.split())
+PLAIN = zip("，、；：。！？—", ",,;:.!?-", strict=True)
+SIGNS = str.maketrans({sign: f"{plain} " for sign, plain in PLAIN} | {"–": "-"})
 # espeak passes over these, but would read "[[…]]" as phonemes; the last three are separators here.
 SILENT = re.compile(r"[()\[\]{}<>\"“”„«»《》「」『』_|*]")
 # Punctuation is what stands around a word: inside, as in "3.14" and "3:30", espeak reads it itself.

@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
+from revoice.text.framing import frame
+
 OPEN_FILES = 64  # shard files a process keeps open; Lhotse's own cache has no bound
 BUFFER = 2000  # cuts in memory to shuffle and sort by length, however large the corpus is
 
@@ -59,17 +61,10 @@ def load_example(cut: Cut, separator: Sequence[int] = (), ends: Sequence[int] = 
         ends: token ids before and after all of it, with the language of the symbol beside them.
     """
     parts = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
-    tokens: list[int] = []
-    languages: list[str] = []
-    for part in parts:
-        supervision = part.supervisions[0]
-        if tokens:
-            tokens += separator
-            languages += languages[-1:] * len(separator)
-        tokens += supervision.tokens
-        languages += supervision.token_languages
-    tokens = [*ends[:1], *tokens, *ends[1:]]
-    languages = [*languages[:1] * len(ends[:1]), *languages, *languages[-1:] * len(ends[1:])]
+    said = [part.supervisions[0] for part in parts]
+    texts = frame([(text.tokens, text.token_languages) for text in said], separator, ends)
+    tokens = [index for ids, _ in texts for index in ids]
+    languages = [language for _, languages in texts for language in languages]
     if lookup_cache_or_open.cache_info().currsize >= OPEN_FILES:
         close_cached_file_handles()
     return Example(tokens, languages, np.concatenate([part.load_codes() for part in parts]))

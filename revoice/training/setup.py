@@ -13,8 +13,8 @@ from lhotse import CutSet
 
 from revoice.config import TrainConfig
 from revoice.model import PARTS, Part
-from revoice.model.checkpoint import build, grow, load_part
-from revoice.model.finetune import add_lora, freeze
+from revoice.model.checkpoint import build, load_part
+from revoice.model.finetune import add_lora, freeze, grow
 from revoice.model.valle import AR, NAR, ModelConfig
 from revoice.training.data import CodesDataset, Sampler
 from revoice.training.distributed import Ranks

@@ -10,14 +10,10 @@ from pathlib import Path
 
 import torch
 
-from revoice.model.checkpoint import (
-    export_checkpoint,
-    import_checkpoint,
-    load_part,
-    read_checkpoint,
-)
+from revoice.model.checkpoint import load_part
 from revoice.model.generate import Request, Sampling, synthesize
 from revoice.model.losses import ar_loss, nar_loss
+from revoice.model.pretrained import export_checkpoint, import_checkpoint, read_checkpoint
 from revoice.model.valle import AR, BINS, EOS, NAR, ModelConfig
 
 CONFIG = ModelConfig("vallex", 1024, 12, 16, 2048, languages=("en", "zh", "ja"), pad=3)

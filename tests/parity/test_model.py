@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from revoice.model.checkpoint import recognize
 from revoice.model.generate import Request, synthesize
 from revoice.model.losses import ar_loss, ar_top10, nar_loss, nar_top10
+from revoice.model.pretrained import recognize
 from revoice.model.prompts import Prompt, read_preset, write_preset
 from revoice.model.valle import AR, NAR, ModelConfig, tied_tensors
 

@@ -23,7 +23,7 @@ from revoice.config import Config
 from revoice.config_file import load_config
 from revoice.corpus.split import SPLITS, text_key
 from revoice.files import read_json, sha256
-from revoice.model.checkpoint import read_checkpoint
+from revoice.model.pretrained import read_checkpoint
 from revoice.model.valle import AR, NAR, ModelConfig, tied_tensors
 from revoice.text import load_tokenizer
 from tests.conftest import ROOT

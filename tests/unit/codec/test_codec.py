@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from revoice.codec import choice as choice_module
-from revoice.codec import describe_codec, load_codec
 from revoice.codec.choice import choose_codec, given_codec
 from revoice.codec.encodec import SEGMENT, EncodecCodec, convert, encode_batch
+from revoice.codec.files import describe_codec, load_codec
 from revoice.codec.world import WorldCodec, cheapest_path
 from revoice.config import CodecConfig
 from revoice.download import DownloadError

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import h5py
 import librosa
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ import torch
 from lhotse import CutSet, Recording, RecordingSet
 from threadpoolctl import threadpool_limits
 
-from revoice.codec.cuts import encode_cuts, load_mono, sample_recordings
+from revoice.codec.cuts import codec_of_codes, encode_cuts, load_mono, sample_recordings
 from revoice.codec.encodec import EncodecCodec, EncodecModel
+from revoice.codec.files import describe_codec, load_codec
 from revoice.codec.world import WorldCodec
 from revoice.files import sha256
 
@@ -89,6 +91,37 @@ def test_same_bytes_whatever_the_processes_and_threads(codec: Any, tmp_path: Pat
         digests[threads, jobs] = sha256(path)
     torch.set_num_threads(before)
     assert len(set(digests.values())) == 1, digests
+
+
+def test_codes_say_whose_they_are(world: WorldCodec, tmp_path: Path) -> None:
+    cuts = cuts_of(tmp_path, [0.5, 0.3])
+    world.save(tmp_path / "codec.safetensors")
+    choice = {"name": "world", "reason": "a test", "weights": None}
+    describe_codec(tmp_path / "codec.json", tmp_path / "codec.safetensors", choice)
+    codec = load_codec(tmp_path / "codec.json")
+    expected = {
+        "name": "world",
+        "sha256": sha256(tmp_path / "codec.safetensors"),
+        "frame_rate": 75,
+        "num_quantizers": 8,
+        "bins": 1024,
+    }
+    assert codec.identity == expected
+    for name, jobs in (("a", 1), ("b", 2)):
+        encode_cuts(cuts, codec, tmp_path / f"{name}.h5", jobs)
+    assert codec_of_codes(tmp_path / "a.h5") == expected
+    codec.identity = dict(reversed(expected.items()))
+    encode_cuts(cuts, codec, tmp_path / "c.h5")
+    assert len({sha256(tmp_path / f"{name}.h5") for name in "abc"}) == 1
+
+
+def test_codes_of_an_earlier_version(world: WorldCodec, tmp_path: Path) -> None:
+    assert world.identity is None
+    encode_cuts(cuts_of(tmp_path, [0.3]), world, tmp_path / "codes.h5")
+    assert codec_of_codes(tmp_path / "codes.h5") is None
+    with h5py.File(tmp_path / "codes.h5", "a") as file:
+        del file.attrs["codec"]
+    assert codec_of_codes(tmp_path / "codes.h5") is None
 
 
 def test_no_cuts(world: WorldCodec, tmp_path: Path) -> None:

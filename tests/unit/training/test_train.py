@@ -24,7 +24,8 @@ from torch.nn.functional import mse_loss
 from revoice.config import LoraConfig, TrainConfig
 from revoice.evaluation.evaluate import draw_cuts, evaluate
 from revoice.files import sha256
-from revoice.model.checkpoint import PARTS, load_part, save_model
+from revoice.model import PARTS
+from revoice.model.checkpoint import load_part, save_model
 from revoice.model.finetune import add_lora, freeze, merge_lora
 from revoice.model.valle import ModelConfig
 from revoice.training import launch

@@ -1,0 +1,65 @@
+"""codec.json and the codec that it describes: EnCodec, or WORLD where its weights cannot be had.
+
+Both codecs have `encode(samples) -> codes`, `decode(codes) -> samples`, `sample_rate` (Hz),
+`frame_rate` (frames a second), `num_quantizers`, `bins` and, where they were loaded, `identity`.
+samples: (N,) float32 mono in [-1, 1]; codes: (frames, num_quantizers) int16.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from revoice.codec import identity
+from revoice.codec.encodec import BANDWIDTH, EncodecCodec
+from revoice.codec.world import WorldCodec
+from revoice.devices import best_device
+from revoice.files import read_json, sha256, write_json
+
+Codec = EncodecCodec | WorldCodec
+GEOMETRY = ("sample_rate", "frame_rate", "num_quantizers", "bins")
+
+
+def load_codec(path: str | Path, device: str = "cpu") -> Codec:
+    """The codec that codec.json describes, with the weights that it names.
+
+    Args:
+        path: a codec.json as `describe_codec` writes it.
+        device: "cpu", "cuda" or "auto"; WORLD always computes on the CPU.
+
+    Raises:
+        ValueError: the weights are not the ones that codec.json was written for.
+    """
+    description = read_json(path)
+    weights = Path(path).parent / description["weights"]
+    digest = sha256(weights)
+    if digest != description["sha256"]:
+        raise ValueError(
+            f"{weights} has the SHA-256 {digest}, but {path} is for {description['sha256']}. "
+            "Remove both, and run the workflow again."
+        )
+    codec: Codec
+    if description["name"] == "world":
+        codec = WorldCodec.load(weights)
+    else:
+        codec = EncodecCodec.load(weights, best_device() if device == "auto" else device)
+    codec.identity = identity(description)
+    return codec
+
+
+def describe_codec(path: str | Path, weights: str | Path, choice: dict[str, Any]) -> None:
+    """Write codec.json at `path`: the choice with its reason, the weights, the geometry.
+
+    `weights` lies in the same folder. `describe` is the line for tables.
+    """
+    kind = WorldCodec if choice["name"] == "world" else EncodecCodec
+    digest = sha256(weights)
+    codes = f"codes of {kind.num_quantizers} x {kind.bins} at {kind.frame_rate} Hz"
+    description = {
+        "name": choice["name"],
+        "reason": choice["reason"],
+        "weights": Path(weights).name,
+        "sha256": digest,
+        **{key: getattr(kind, key) for key in GEOMETRY},
+        "bandwidth": BANDWIDTH,
+        "describe": f"{choice['name']} ({codes}, sha256 {digest[:8]})",
+    }
+    write_json(path, description)
