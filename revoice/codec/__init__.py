@@ -4,9 +4,13 @@ A codec's identity is `{name, sha256, frame_rate, num_quantizers, bins}`: codes 
 differ in any of them mean other sounds. This module imports no codec: see `revoice.codec.files`.
 """
 
+import json
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import h5py
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +45,12 @@ def check_codec(codec: Mapping[str, Any], meta: Mapping[str, Any], what: str) ->
             f"used with {in_words(codec)}: the same code would mean another sound. "
             f"{mend}, or train from scratch."
         )
+
+
+def codec_of_codes(path: str | Path) -> dict[str, Any] | None:
+    """The identity of the codec whose codes a file holds; None for one of an earlier version."""
+    with h5py.File(path, "r") as file:
+        return json.loads(file.attrs.get("codec", "null"))
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -6,9 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 from joblib import Parallel, delayed
 from lhotse import CutSet, NumpyHdf5Writer
@@ -73,12 +71,6 @@ def encode_cuts(cuts: CutSet, codec: Codec, storage_path: str | Path, num_jobs: 
             result.append(replace(cut, custom={**(cut.custom or {}), "codes": array}))
     log.info("%d cuts, %.1f minutes", len(given), sum(cut.duration for cut in given) / 60)
     return CutSet.from_cuts(result)
-
-
-def codec_of_codes(path: str | Path) -> dict[str, Any] | None:
-    """The identity of the codec whose codes a file holds; None for one of an earlier version."""
-    with h5py.File(path, "r") as file:
-        return json.loads(file.attrs.get("codec", "null"))
 
 
 def device_of(codec: Codec) -> str:

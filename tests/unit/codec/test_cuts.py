@@ -12,7 +12,8 @@ import torch
 from lhotse import CutSet, Recording, RecordingSet
 from threadpoolctl import threadpool_limits
 
-from revoice.codec.cuts import codec_of_codes, encode_cuts, load_mono, sample_recordings
+from revoice.codec import codec_of_codes
+from revoice.codec.cuts import encode_cuts, load_mono, sample_recordings
 from revoice.codec.encodec import EncodecCodec, EncodecModel
 from revoice.codec.files import describe_codec, load_codec
 from revoice.codec.world import WorldCodec
