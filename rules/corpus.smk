@@ -65,7 +65,7 @@ rule index:
         minutes=CONFIG.audio.shard_minutes,
         digest=lambda w: index_of(w.corpus).digest,
         # of a param that could come from `output`, Snakemake does not ask whether it changed
-        planned=lambda w, output: index_of(w.corpus).shards,
+        kept=lambda w, output: index_of(w.corpus).kept,
     message:
         "{wildcards.corpus}: lists of its files, by shard"
     script:

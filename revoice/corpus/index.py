@@ -191,6 +191,7 @@ class Index(NamedTuple):
     shards: dict[str, str]  # the digest of each shard's files
     transcripts: str  # the digest of all transcripts
     lists: dict[str, list[str]]  # lines by path below the corpus's folder, of those to be written
+    kept: dict[str, str]  # shards of which files have new times alone: the digest of their lines
 
     @property
     def digest(self) -> str:
@@ -199,7 +200,7 @@ class Index(NamedTuple):
 
 
 def index_corpus(
-    corpus: CorpusConfig, folder: Path, seconds: float, planned: Mapping[str, str] | None = None
+    corpus: CorpusConfig, folder: Path, seconds: float, kept: Mapping[str, str] | None = None
 ) -> Index:
     """What a corpus consists of now. Writes nothing.
 
@@ -209,34 +210,42 @@ def index_corpus(
 
     Args:
         folder: `results/corpora/{corpus}`, with the lists of the last index.
-        planned: the shards' digests as this run found them. Which files have the bytes that they
-            had is taken from there: jobs that run by now may have removed the tables that tell it.
+        kept: what was found before, of the same files: jobs that run by now may have removed the
+            tables that tell which bytes files had. None: they are looked for.
 
     Raises:
         ValueError: nothing is there, or a table lacks a column.
     """
     files, texts = scan(corpus)
     shards: dict[str, str] = {}
-    lists = {"transcripts.tsv": texts}
+    lists, same = {"transcripts.tsv": texts}, {}
     for shard, part in assign_shards(files, seconds).items():
-        name = f"shards/{shard}.tsv"
+        name, table = f"shards/{shard}.tsv", folder / f"audio/{shard}.csv"
         former = {path: rest for path, *rest in map(_fields, _lines(folder / name))}
-        rows = [
-            (path, stamp, former[path][-1] if former.get(path, [""])[0] == stamp else stamp)
-            for path, _, stamp in part
-        ]
-        if list(former) == [file.path for file in part]:
-            kept = [(path, stamp, former[path][-1]) for path, stamp, _ in rows]
-            if kept != rows and (
-                planned.get(shard) == _digest_of(kept)
-                if planned
-                else _same_bytes(part, former, folder / f"audio/{shard}.csv", corpus_root(corpus))
+        lines = _listed(part, former)
+        if list(former) == [file.path for file in part] and lines != (
+            as_was := _listed(part, former, keep=True)
+        ):
+            digest = _digest(as_was)
+            if (
+                _same_bytes(part, former, table, corpus_root(corpus))
+                if kept is None
+                else kept.get(shard) == digest
             ):
-                rows = kept
-        shards[shard] = _digest_of(rows)
-        lists[name] = ["\t".join(row) for row in rows]
+                lines, same[shard] = as_was, digest
+        shards[shard] = _digest(f"{path}\t{since}" for path, _, since in map(_fields, lines))
+        lists[name] = lines
     new = {name: lines for name, lines in lists.items() if _lines(folder / name) != lines}
-    return Index(shards, _digest(texts), new)
+    return Index(shards, _digest(texts), new, same)
+
+
+def _listed(part: list[AudioFile], former: dict[str, list[str]], keep: bool = False) -> list[str]:
+    """The lines of a shard's list. `keep`: no content has changed since the `former` one."""
+    lines = []
+    for path, _, stamp in part:
+        was = former.get(path)
+        lines.append(f"{path}\t{stamp}\t{was[-1] if was and (keep or was[0] == stamp) else stamp}")
+    return lines
 
 
 def _same_bytes(
@@ -277,11 +286,8 @@ def write_index(index: Index, path: Path) -> None:
 
 def read_index(path: Path) -> Index:
     """The digests that `write_index` left; those of nothing where it has left none."""
-    return Index(**read_json(path), lists={}) if path.exists() else Index({}, "", {})
-
-
-def _digest_of(rows: list[tuple[str, str, str]]) -> str:
-    return _digest(f"{path}\t{since}" for path, _, since in rows)
+    found = read_json(path) if path.exists() else {"shards": {}, "transcripts": ""}
+    return Index(**found, lists={}, kept={})
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -1,8 +1,9 @@
-"""The index of a corpus: its files, its shards, and when their lists change."""
+"""The index of a corpus: its files, its shards, and when their digests change."""
 
 import csv
 import os
 import random
+import shutil
 import string
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,8 +13,17 @@ import pytest
 from revoice.config import CorpusConfig
 from revoice.corpus import index as corpus_module
 from revoice.corpus.asterisk import asterisk_index
-from revoice.corpus.index import AudioFile, assign_shards, index_corpus, read_table, scan
-from revoice.corpus.naming import listed_shards, read_shard, slug
+from revoice.corpus.index import (
+    AudioFile,
+    Index,
+    assign_shards,
+    index_corpus,
+    read_index,
+    scan,
+    write_index,
+)
+from revoice.corpus.naming import read_shard, slug
+from revoice.corpus.table import read_table
 from revoice.files import sha256
 
 SECONDS = 60.0
@@ -119,22 +129,34 @@ def recordings(tmp_path: Path) -> Path:
 
 
 def lists(folder: Path) -> dict[str, tuple[str, int]]:
-    """Content and time of every list."""
-    files = [*(folder / "shards").glob("*.tsv"), folder / "transcripts.tsv"]
+    """Content and time of every list, and of the index."""
+    files = [path for path in folder.rglob("*") if path.suffix in {".tsv", ".json"}]
     return {path.name: (path.read_text("utf-8"), path.stat().st_mtime_ns) for path in files}
 
 
-def changed(before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]]) -> set[str]:
-    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
+def planned(root: Path, folder: Path, seconds: float = 8) -> Index:
+    return index_corpus(folder_corpus(root), folder, seconds)
 
 
-def times(found: dict[str, tuple[str, int]]) -> dict[str, int]:
-    return {name: time for name, (_, time) in found.items()}
+def made(root: Path, folder: Path, seconds: float = 8) -> Index:
+    """What planning finds, once it is written as the rule does: scanned anew."""
+    index = planned(root, folder, seconds)
+    again = index_corpus(folder_corpus(root), folder, seconds, index.kept)
+    assert again == index
+    write_index(again, folder / "index.json")
+    assert read_index(folder / "index.json") == index._replace(lists={}, kept={})
+    return index
 
 
-def shard_with(found: dict[str, tuple[str, int]], path: str) -> str:
-    (name,) = [name for name, (content, _) in found.items() if f"{path}\t" in content]
-    return name
+def changed(before: Index, after: Index) -> set[str]:
+    """Shards whose digest is another."""
+    both = {*before.shards, *after.shards}
+    return {shard for shard in both if before.shards.get(shard) != after.shards.get(shard)}
+
+
+def shard_with(folder: Path, path: str) -> str:
+    (shard,) = (p.stem for p in (folder / "shards").glob("*.tsv") if path in read_shard(p))
+    return shard
 
 
 def resampled(folder: Path, root: Path) -> None:
@@ -150,59 +172,74 @@ def resampled(folder: Path, root: Path) -> None:
 
 
 def test_index_lists_every_file(recordings: Path, tmp_path: Path) -> None:
-    shards = index_corpus(folder_corpus(recordings), tmp_path / "out", seconds=8)
-    assert shards == listed_shards(tmp_path / "out")
+    out = tmp_path / "out"
+    shards = sorted(made(recordings, out).shards)
+    assert shards == sorted(path.stem for path in (out / "shards").iterdir())
     assert len(shards) > 3
-    listed = [p for s in shards for p in read_shard(tmp_path / "out" / "shards" / f"{s}.tsv")]
+    listed = [path for shard in shards for path in read_shard(out / f"shards/{shard}.tsv")]
     assert sorted(listed) == sorted(f"part{n % 3}/{n}.wav" for n in range(30))
-    transcripts = (tmp_path / "out" / "transcripts.tsv").read_text().splitlines()
+    transcripts = (out / "transcripts.tsv").read_text().splitlines()
     assert [line.split("\t")[0] for line in transcripts] == sorted(
         f"part{n % 3}/{n}.txt" for n in range(30)
     )
 
 
-def test_nothing_is_written_where_nothing_changed(recordings: Path, tmp_path: Path) -> None:
-    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+def test_looking_writes_nothing(recordings: Path, tmp_path: Path) -> None:
+    index = planned(recordings, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert set(index.lists) == {"transcripts.tsv", *(f"shards/{name}.tsv" for name in index.shards)}
+    assert read_index(tmp_path / "out/index.json") == Index({}, "", {}, {})
+    made(recordings, tmp_path)
     before = lists(tmp_path)
-    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    write(recordings / "part0" / "new.wav", b"\0" * 480)
+    assert planned(recordings, tmp_path).lists
     assert lists(tmp_path) == before
 
 
-def test_a_recording_added_and_removed_changes_one_list(recordings: Path, tmp_path: Path) -> None:
-    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+def test_nothing_is_written_anew_where_nothing_changed(recordings: Path, tmp_path: Path) -> None:
+    index = made(recordings, tmp_path)
     before = lists(tmp_path)
+    assert made(recordings, tmp_path) == index._replace(lists={})
+    del before["index.json"]
+    assert lists(tmp_path).items() >= before.items()
+
+
+def test_a_recording_added_and_removed_changes_one_digest(recordings: Path, tmp_path: Path) -> None:
+    before = made(recordings, tmp_path)
     added = write(recordings / "part0" / "new.wav", b"\0" * 480)
-    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
-    after = lists(tmp_path)
-    assert changed(before, after) == {shard_with(after, "part0/new.wav")}
+    after = made(recordings, tmp_path)
+    shard = shard_with(tmp_path, "part0/new.wav")
+    assert changed(before, after) == {shard}
+    assert set(after.lists) == {f"shards/{shard}.tsv"}
+    assert (after.transcripts, after.digest != before.digest) == (before.transcripts, True)
     added.unlink()
-    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
-    assert changed(before, {n: (c, before[n][1]) for n, (c, _) in lists(tmp_path).items()}) == set()
+    assert planned(recordings, tmp_path)[:2] == before[:2]
 
 
 def test_lists_of_shards_that_are_no_more_are_removed(recordings: Path, tmp_path: Path) -> None:
-    many = index_corpus(folder_corpus(recordings), tmp_path, seconds=2)
-    one = index_corpus(folder_corpus(recordings), tmp_path, seconds=3600)
-    assert len(many) > len(one) == 1
-    assert listed_shards(tmp_path) == one
+    many = made(recordings, tmp_path, seconds=2)
+    one = made(recordings, tmp_path, seconds=3600)
+    assert len(many.shards) > len(one.shards) == 1
+    assert [path.stem for path in (tmp_path / "shards").iterdir()] == list(one.shards)
 
 
-def test_a_transcript_corrected_changes_the_list_of_transcripts(
+def test_a_transcript_corrected_changes_the_digest_of_transcripts(
     recordings: Path, tmp_path: Path
 ) -> None:
-    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
-    before = lists(tmp_path)
+    before = made(recordings, tmp_path)
     write(recordings / "part0" / "0.txt", "number zero")
-    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
-    assert changed(before, lists(tmp_path)) == {"transcripts.tsv"}
+    after = made(recordings, tmp_path)
+    assert changed(before, after) == set()
+    assert after.transcripts != before.transcripts
+    assert after.digest != before.digest
+    assert set(after.lists) == {"transcripts.tsv"}
 
 
-def test_a_file_touched_with_the_same_bytes_leaves_its_list_as_old_as_it_was(
+def test_a_file_touched_with_the_same_bytes_changes_no_digest(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    before = made(recordings, tmp_path)
     resampled(tmp_path, recordings)
-    before = lists(tmp_path)
     os.utime(recordings / "part1" / "4.wav")
     read: list[Path] = []
 
@@ -212,29 +249,70 @@ def test_a_file_touched_with_the_same_bytes_leaves_its_list_as_old_as_it_was(
 
     monkeypatch.setattr(corpus_module, "sha256", counted)
     for _ in range(2):
-        index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
-        assert times(lists(tmp_path)) == times(before)
+        assert made(recordings, tmp_path)[:2] == before[:2]
     assert read == [recordings / "part1" / "4.wav"], "only what was touched is read, and once"
+    shard = shard_with(tmp_path, "part1/4.wav")
+    lines = (tmp_path / f"shards/{shard}.tsv").read_text("utf-8").splitlines()
+    fields = {path: (stamp, since) for path, stamp, since in (line.split("\t") for line in lines)}
+    stamp, since = fields.pop("part1/4.wav")
+    assert stamp != since
+    assert stamp == f"48000:{(recordings / 'part1/4.wav').stat().st_mtime_ns}"
+    assert all(stamp == since for stamp, since in fields.values())
+
+
+def test_a_file_touched_twice_and_changed_in_between(recordings: Path, tmp_path: Path) -> None:
+    path = recordings / "part1" / "4.wav"
+    digests = [made(recordings, tmp_path).digest]
+    resampled(tmp_path, recordings)
+    for content in (4, 5, 5, 4):
+        write(path, bytes([content]) * 48000)
+        digests.append(made(recordings, tmp_path).digest)
+        resampled(tmp_path, recordings)
+    assert digests[0] == digests[1]
+    assert digests[2] == digests[3]
+    assert len(set(digests)) == 3
+
+
+def test_what_is_the_same_is_known_by_the_plan_where_the_table_is_gone(
+    recordings: Path, tmp_path: Path
+) -> None:
+    made(recordings, tmp_path)
+    resampled(tmp_path, recordings)
+    os.utime(recordings / "part1" / "4.wav")
+    index = planned(recordings, tmp_path)
+    shutil.rmtree(tmp_path / "audio")  # as jobs do that start meanwhile
+    corpus = folder_corpus(recordings)
+    assert index_corpus(corpus, tmp_path, 8, index.kept) == index
+    assert planned(recordings, tmp_path).digest != index.digest
+    for touched in ("part1/4.wav", "part2/5.wav"):
+        os.utime(recordings / touched)
+        assert index_corpus(corpus, tmp_path, 8, index.kept).digest != index.digest, (
+            "what it has become since is not known"
+        )
 
 
 def test_a_file_with_other_bytes_of_the_same_size(recordings: Path, tmp_path: Path) -> None:
-    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
+    before = made(recordings, tmp_path)
     resampled(tmp_path, recordings)
-    before = lists(tmp_path)
     write(recordings / "part1" / "4.wav", b"\7" * 48000)
-    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
-    after = lists(tmp_path)
-    name = shard_with(after, "part1/4.wav")
-    assert changed(before, after) == {name}
-    assert after[name][1] > before[name][1]
+    assert changed(before, made(recordings, tmp_path)) == {shard_with(tmp_path, "part1/4.wav")}
 
 
 def test_a_file_touched_before_its_shard_was_resampled(recordings: Path, tmp_path: Path) -> None:
-    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
-    before = lists(tmp_path)
+    before = made(recordings, tmp_path)
     os.utime(recordings / "part1" / "4.wav")
-    index_corpus(folder_corpus(recordings), tmp_path, seconds=8)
-    assert changed(before, lists(tmp_path)) == {shard_with(before, "part1/4.wav")}
+    assert changed(before, made(recordings, tmp_path)) == {shard_with(tmp_path, "part1/4.wav")}
+
+
+def test_lists_of_an_earlier_version(recordings: Path, tmp_path: Path) -> None:
+    """They have no third field: what a file is now is what it was when it changed last."""
+    before = made(recordings, tmp_path)
+    for path in (tmp_path / "shards").iterdir():
+        lines = path.read_text("utf-8").splitlines()
+        path.write_text("".join(f"{line.rpartition(chr(9))[0]}\n" for line in lines), "utf-8")
+    after = planned(recordings, tmp_path)
+    assert after[:2] == before[:2]
+    assert len(after.lists) == len(before.shards)
 
 
 def names(files: Iterable[AudioFile]) -> list[str]:
@@ -360,8 +438,9 @@ def test_the_default_corpus_is_known_before_it_is_fetched(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = CorpusConfig(kind="asterisk", languages=["en", "fr"])
-    shards = index_corpus(config, tmp_path / "out", seconds=600)
-    listed = [p for s in shards for p in read_shard(tmp_path / "out" / "shards" / f"{s}.tsv")]
+    index = index_corpus(config, tmp_path / "out", seconds=600)
+    write_index(index, tmp_path / "out/index.json")
+    listed = [p for path in (tmp_path / "out/shards").iterdir() for p in read_shard(path)]
     expected = [f"{lang}/{path}" for lang in ("en", "fr") for path, _ in asterisk_index(lang)]
     assert sorted(listed) == sorted(expected)
     assert not (tmp_path / "data").exists()
