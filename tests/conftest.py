@@ -10,7 +10,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
-SLOW = {ROOT / "tests" / room for room in ("slurm", "workflow")}
+SLOW = [ROOT / "tests" / room for room in ("slurm", "workflow", "unit/training", "unit/evaluation")]
 SHARING_A_CLUSTER = "tests/slurm/"
 SHARING_A_RUN = {f"tests/workflow/test_{name}.py" for name in ("pipeline", "report", "reruns")}
 
@@ -61,4 +61,5 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherSche
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest starts first."""
-    items.sort(key=lambda item: item.path.parent not in SLOW)
+    rank = {folder: number for number, folder in enumerate(SLOW)}
+    items.sort(key=lambda item: rank.get(item.path.parent, len(rank)))

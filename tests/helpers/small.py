@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+UNSCORED = {"recognizer": None, "similarity": None, "dnsmos": None}
 THREADED = "resample encode fit_codec evaluate synthesize score train_ar train_nar".split()
 # For so little to do, a second process costs more than it gains.
 ONE_THREAD = ["--set-threads", *(f"{rule}=1" for rule in THREADED)]

@@ -21,7 +21,7 @@ def prepare(folder: Path, **training: Any) -> list[str]:
 
     Given the settings of one training, they run that training alone.
     """
-    config = small.config()
+    config = small.config(score=small.UNSCORED)
     config["experiments"]["tiny"] |= training
     (folder / "config.json").write_text(json.dumps(config))
     targets = [f"results/tiny/{part}/model.safetensors" for part in training]

@@ -61,7 +61,7 @@ def miniature() -> dict[str, Any]:
             experiment["limits"] = {"min_seconds": 0.1}
     config["evaluation"] = {"max_train_cuts": 10}
     config["synthesis"] |= {"sentences": 1, "prompt_seconds": 0.3}
-    config["score"] = {"recognizer": None, "similarity": None, "dnsmos": None}
+    config["score"] = small.UNSCORED
     return config
 
 
