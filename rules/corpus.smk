@@ -14,7 +14,7 @@ rule fetch_corpus:
         mem_mb=500,
         runtime=grown(30),
     params:
-        code=digest_of("revoice.corpus.asterisk"),
+        code=code_of("fetch_corpus"),
     message:
         "{wildcards.language}: fetching the default corpus"
     script:
@@ -37,6 +37,7 @@ checkpoint fetch_recipe:
         runtime=720,
     params:
         corpus=lambda w: section(CORPORA[w.corpus]),
+        code=code_of("fetch_recipe"),
     message:
         "{wildcards.corpus}: fetching by Lhotse's recipe"
     script:
@@ -94,7 +95,7 @@ rule resample:
         files=lambda w: index_of(w.corpus).shards[w.shard],
         root=lambda w: corpus_root(CORPORA[w.corpus]).as_posix(),
         audio=section(CONFIG.audio, "loudness", "min_seconds", "strict"),
-        code=digest_of("revoice.corpus.audio", "revoice.corpus.naming"),
+        code=code_of("resample"),
     message:
         "{wildcards.corpus}/{wildcards.shard}: any audio to 24 kHz mono"
     script:
@@ -130,13 +131,7 @@ rule manifests:
         corpus=lambda w: section(CORPORA[w.corpus]),
         split=section(CONFIG.split),
         strict=CONFIG.audio.strict,
-        code=digest_of(
-            "revoice.corpus.manifests",
-            "revoice.corpus.split",
-            "revoice.corpus.transcripts",
-            "revoice.corpus.table",
-            "revoice.corpus.naming",
-        ),
+        code=code_of("manifests"),
     message:
         "{wildcards.corpus}: Lhotse manifests, split into train, dev and test"
     script:
