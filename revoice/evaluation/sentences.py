@@ -1,20 +1,28 @@
-"""Which sentences are spoken to judge a model, and with which recording as the voice prompt."""
+"""What is spoken to judge a model, with which recording as the voice prompt, and its files."""
 
+import logging
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import pandas as pd
+import soundfile
 from lhotse.cut import Cut
+from numpy.typing import NDArray
 
-from revoice.model.generate import Request
+from revoice.codec import Codec
+from revoice.model.generate import Request, Synthesis
 from revoice.model.prompts import Prompt
 from revoice.text import Tokenizer
 from revoice.text.cuts import judge
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
-class Sentence:
-    """A text to speak, the recording of it if there is one, and the prompt."""
+class Utterance:
+    """A text to speak, the recording of it if there is one, and the voice prompt."""
 
     id: str
     text: str
@@ -30,29 +38,37 @@ def prompt_of(cut: Cut) -> Prompt:
     return Prompt(supervision.tokens, supervision.token_languages, cut.load_codes())
 
 
-def request_of(sentence: Sentence, tokenizer: Tokenizer) -> Request:
-    """A sentence as the model is asked for it.
+def tokens_of(utterance: Utterance, tokenizer: Tokenizer) -> tuple[list[int], list[str]]:
+    """Ids and languages of what is to be said, one per symbol.
 
-    Between the prompt's text and the sentence stands what stands between words.
     Raises ValueError for a further sentence that the tokenizer cannot convert.
     """
-    if sentence.cut:
-        said = prompt_of(sentence.cut)
-    else:
-        try:
-            tokens = tokenizer(sentence.text, sentence.language)
-        except ValueError as error:
-            raise ValueError(f"synthesis.extra: {error}") from None
-        reason, bad = judge(tokens, tokenizer.unknown)
-        if bad:
-            raise ValueError(f"synthesis.extra: {sentence.text!r}: {reason}")
-        said = Prompt(tokens.ids, tokens.languages)
-    prompt = prompt_of(sentence.prompt)
+    if utterance.cut:
+        supervision = utterance.cut.supervisions[0]
+        return supervision.tokens, supervision.token_languages
+    try:
+        tokens = tokenizer(utterance.text, utterance.language)
+    except ValueError as error:
+        raise ValueError(f"synthesis.extra: {error}") from None
+    reason, bad = judge(tokens, tokenizer.unknown)
+    if bad:
+        raise ValueError(f"synthesis.extra: {utterance.text!r}: {reason}")
+    return tokens.ids, tokens.languages
+
+
+def request_of(utterance: Utterance, tokenizer: Tokenizer) -> Request:
+    """An utterance as the model is asked for it.
+
+    Between the prompt's text and the utterance's stands what stands between words.
+    Raises ValueError as `tokens_of` does.
+    """
+    ids, languages = tokens_of(utterance, tokenizer)
+    prompt = prompt_of(utterance.prompt)
     between, before, after = tokenizer.separator, tokenizer.ends[:1], tokenizer.ends[1:]
-    first, last = said.languages[0], said.languages[-1]
+    first, last = languages[0], languages[-1]
     return Request(
-        ids=[*between, *said.ids, *after],
-        languages=[*[first] * len(between), *said.languages, *[last] * len(after)],
+        ids=[*between, *ids, *after],
+        languages=[*[first] * len(between), *languages, *[last] * len(after)],
         prompt=replace(
             prompt,
             ids=[*before, *prompt.ids],
@@ -61,19 +77,19 @@ def request_of(sentence: Sentence, tokenizer: Tokenizer) -> Request:
     )
 
 
-def choose_sentences(
+def choose_utterances(
     test: Sequence[Cut],
     train: Iterable[Cut],
     count: int | None,
     extra: Sequence[str],
     prompt_seconds: float,
     seed: int,
-) -> list[Sentence]:
-    """Sentences of the test split, then `extra` ones in the voice of the first.
+) -> list[Utterance]:
+    """Utterances of the test split, then `extra` texts in the voice of the first.
 
     The prompt is a recording of the same speaker: of train, or where train has none, another one
     of test. It is drawn from the eight whose length is nearest above `prompt_seconds`; where all
-    are shorter, it is the longest. The draw depends on the seed and the sentence alone.
+    are shorter, it is the longest. The draw depends on the seed and the utterance alone.
 
     Args:
         count: how many of the test split; None: all.
@@ -107,15 +123,60 @@ def choose_sentences(
             return max(others, key=lambda cut: (cut.duration, cut.id))
         return random.Random(f"{seed}:{name}").choice(long[:8])
 
-    sentences = []
+    utterances = []
     for cut in chosen:
         said = cut.supervisions[0]
         prompt = prompt_for(cut.id, said.speaker)
-        sentences.append(Sentence(cut.id, said.text, said.language, said.speaker, prompt, cut))
+        utterances.append(Utterance(cut.id, said.text, said.language, said.speaker, prompt, cut))
     if extra:
-        first = sentences[0]
+        first = utterances[0]
         for number, text in enumerate(extra, 1):
             name = f"extra-{number}"
             prompt = prompt_for(name, first.speaker)
-            sentences.append(Sentence(name, text, first.language, first.speaker, prompt))
-    return sentences
+            utterances.append(Utterance(name, text, first.language, first.speaker, prompt))
+    return utterances
+
+
+def write_spoken(
+    folder: str | Path, utterances: Sequence[Utterance], spoken: Sequence[Synthesis], codec: Codec
+) -> pd.DataFrame:
+    """Write what was spoken, and the recordings as the codec gives them back, as 16-bit WAV.
+
+    Args:
+        folder: gets `{id}.wav`, and `{id}-codec.wav` of an utterance with a recording.
+        spoken: one per utterance.
+
+    Returns:
+        A row per utterance, as `revoice.evaluation.scoring.score_sentences` reads it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def decoded(codes: NDArray, name: str) -> str:
+        path = folder / f"{name}.wav"
+        soundfile.write(path, codec.decode(codes), codec.sample_rate, subtype="PCM_16")
+        return path.as_posix()
+
+    rows = []
+    for utterance, result in zip(utterances, spoken, strict=True):
+        name, cut, codes = utterance.id, utterance.cut, result.codes
+        if not len(codes):
+            log.warning("%s: EOS at the first step, nothing is spoken", name)
+        elif not result.ended:
+            log.warning("%s: no EOS within %d frames", name, len(codes))
+        rows.append(
+            {
+                "id": name,
+                "text": utterance.text,
+                "language": utterance.language,
+                "speaker": utterance.speaker,
+                "prompt_id": utterance.prompt.id,
+                "recording": cut.recording.sources[0].source if cut else None,
+                "prompt": utterance.prompt.recording.sources[0].source,
+                "reconstruction": decoded(cut.load_codes(), f"{name}-codec") if cut else None,
+                "synthesis": decoded(codes, name) if len(codes) else None,
+                "ended": result.ended,
+                "frames": len(codes),
+            }
+        )
+    return pd.DataFrame(rows)
