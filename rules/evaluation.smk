@@ -9,13 +9,6 @@ rule evaluate:
         codec="results/codec/codec.json",
     output:
         evaluation="results/{experiment}/evaluation.json",
-        markdown="results/{experiment}/table.md",
-        csv=report(
-            "results/{experiment}/table.csv",
-            caption="../report/evaluation.rst",
-            category="Loss and Top10Accuracy",
-            labels={"experiment": "{experiment}", "what": "table"},
-        ),
     log:
         "logs/evaluate/{experiment}.log",
     benchmark:
@@ -30,7 +23,9 @@ rule evaluate:
     params:
         evaluation=section(CONFIG.evaluation),
         corpora=lambda w: CONFIG.experiments[w.experiment].corpora,
-        code=digest_of("revoice.evaluation.evaluate", "revoice.report.tables", "revoice.model.losses"),
+        code=digest_of(
+            "revoice.evaluation.evaluate", "revoice.evaluation.trained", "revoice.model.losses"
+        ),
     message:
         "{wildcards.experiment}: loss and Top10Accuracy on train, dev and test"
     script:
@@ -62,7 +57,13 @@ rule synthesize:
         gpu=GPU,
     params:
         synthesis=section(CONFIG.synthesis),
-        code=digest_of("revoice.model.generate", "revoice.evaluation.sentences", "revoice.model.valle", "revoice.codec"),
+        code=digest_of(
+            "revoice.model.generate",
+            "revoice.evaluation.sentences",
+            "revoice.evaluation.trained",
+            "revoice.model.valle",
+            "revoice.codec",
+        ),
     message:
         "{wildcards.experiment}: speaking the test sentences"
     script:
@@ -73,8 +74,6 @@ rule score:
     input:
         sentences="results/{experiment}/sentences.csv",
         audio="results/{experiment}/synthesis",
-        model="results/{experiment}/model.json",
-        codec="results/codec/codec.json",
     output:
         csv=report(
             "results/{experiment}/scores.csv",
@@ -83,7 +82,6 @@ rule score:
             labels={"experiment": "{experiment}"},
         ),
         clips="results/{experiment}/scores_per_sentence.csv",
-        markdown="results/{experiment}/scores.md",
     log:
         "logs/score/{experiment}.log",
     benchmark:
@@ -96,7 +94,11 @@ rule score:
         runtime=grown(240),
     params:
         score=section(CONFIG.score),
-        code=digest_of("revoice.evaluation.scoring", "revoice.evaluation.normalize", "revoice.report.tables"),
+        code=digest_of(
+            "revoice.evaluation.scoring",
+            "revoice.evaluation.measures",
+            "revoice.evaluation.normalize",
+        ),
     message:
         "{wildcards.experiment}: word error rate, speaker similarity, DNSMOS, duration"
     script:

@@ -1,3 +1,34 @@
+rule tabulate:
+    input:
+        evaluation="results/{experiment}/evaluation.json",
+        sentences="results/{experiment}/sentences.csv",
+        scores="results/{experiment}/scores.csv",
+    output:
+        markdown="results/{experiment}/table.md",
+        csv=report(
+            "results/{experiment}/table.csv",
+            caption="../report/evaluation.rst",
+            category="Loss and Top10Accuracy",
+            labels={"experiment": "{experiment}", "what": "table"},
+        ),
+        scores="results/{experiment}/scores.md",
+    log:
+        "logs/tabulate/{experiment}.log",
+    benchmark:
+        "results/benchmarks/tabulate/{experiment}.tsv"
+    conda:
+        "../envs/evaluation.yaml"
+    resources:
+        mem_mb=grown(2000),
+        runtime=grown(30),
+    params:
+        code=digest_of("revoice.report.tables", "revoice.report.scores"),
+    message:
+        "{wildcards.experiment}: tables to read"
+    script:
+        "../scripts/tabulate.py"
+
+
 rule summarize:
     input:
         evaluations=expand("results/{experiment}/evaluation.json", experiment=CONFIG.experiments),
@@ -5,7 +36,7 @@ rule summarize:
         clips=expand("results/{experiment}/scores_per_sentence.csv", experiment=CONFIG.experiments),
         metrics=trained_files("metrics.csv"),
         training=trained_files("training.json"),
-        codec="results/codec/codec.json",
+        codecs=["results/codec/codec.json" for experiment in CONFIG.experiments],
     output:
         page="results/index.html",
         media=directory("results/media"),
@@ -33,16 +64,20 @@ rule summarize:
     params:
         experiments={name: section(e) for name, e in CONFIG.experiments.items()},
         seeds={
-            "split": CONFIG.split.seed,
-            "codec": CONFIG.codec.seed,
-            "synthesis": CONFIG.synthesis.seed,
+            name: {
+                "split": CONFIG.split.seed,
+                "codec": CONFIG.codec.seed,
+                "synthesis": CONFIG.synthesis.seed,
+            }
+            for name in CONFIG.experiments
         },
         code=digest_of(
             "revoice.report.page",
             "revoice.report.curves",
+            "revoice.report.scores",
             "revoice.report.tables",
-            "revoice.evaluation.scoring",
             "revoice.report.templates",
+            "revoice.evaluation.scoring",
         ),
     message:
         "Tables of all experiments, curves, and the page to listen to"

@@ -1,22 +1,23 @@
 """Loss and Top10Accuracy of a model part, the same in training, validation and evaluation."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
+from revoice.files import sha256
+from revoice.model import Part
 from revoice.model.losses import ar_loss, ar_top10, nar_loss, nar_top10
 from revoice.model.valle import AR, NAR
 from revoice.training.data import Batch, CodesDataset, load_batches, ordered_batches
 
-Part = Literal["ar", "nar"]
 PROMPT_FRAMES = 225  # longest prompt of the NAR: 3 s
 PROMPT_SHARE = 0.25  # of an utterance, in validation
 
@@ -149,3 +150,23 @@ def draw_cuts(cuts: Iterable[Cut], number: int, seed: int) -> list[Cut]:
         if (place := rng.randrange(seen)) < number:
             drawn[place] = cut
     return drawn
+
+
+def provenance(
+    data: str, codec: Mapping[str, Any], model: Mapping[str, Any], weights: str | Path
+) -> dict[str, str]:
+    """What stands under every table: {"data": ..., "codec", "tokenizer", "checkpoint"}.
+
+    Args:
+        data: what was measured, e.g. "asterisk: 200 train, 28 dev, 33 test cuts".
+        codec: codec.json.
+        model: the model's JSON; `tokenizer` has `name` and `sha256`.
+        weights: the model's safetensors; its first SHA-256 digits are named.
+    """
+    tokenizer = model.get("tokenizer") or {}
+    return {
+        "data": data,
+        "codec": f"{codec.get('describe', codec['name'])}; {codec.get('reason', 'as configured')}",
+        "tokenizer": f"{tokenizer.get('name')} (sha256 {str(tokenizer.get('sha256'))[:8]})",
+        "checkpoint": f"{weights} (sha256 {sha256(weights)[:8]})",
+    }

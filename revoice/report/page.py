@@ -14,12 +14,13 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from revoice.evaluation.scoring import KINDS, explanations, score_text
+from revoice.evaluation.scoring import KINDS
 from revoice.files import atomic, read_json, sha256
+from revoice.model import PARTS
 from revoice.report.curves import VALUES, panel, read_metrics
+from revoice.report.scores import explanations, read_scores, score_text
 from revoice.report.tables import (
     FOOTNOTES,
-    PARTS,
     evaluation_table,
     flatten,
     number_text,
@@ -48,6 +49,8 @@ class Experiment:
 
     name: str
     config: Mapping[str, Any]  # its section of the configuration
+    codec: Mapping[str, Any]  # codec.json; `name` and `reason` are shown
+    seeds: Mapping[str, Any]  # {what: seed} besides those of the training stages
     evaluation: Mapping[str, Any]  # evaluation.json
     scores: pd.DataFrame  # scores.csv
     clips: pd.DataFrame  # scores_per_sentence.csv
@@ -55,15 +58,22 @@ class Experiment:
     metrics: Mapping[str, pd.DataFrame]  # part -> metrics.csv, trained parts only
 
 
-def read_experiment(folder: str | Path, config: Mapping[str, Any]) -> Experiment:
-    """Read `results/{experiment}`; a part that was not trained has no training.json there."""
+def read_experiment(
+    folder: str | Path, config: Mapping[str, Any], codec: str | Path, seeds: Mapping[str, Any]
+) -> Experiment:
+    """Read `results/{experiment}`; a part that was not trained has no training.json there.
+
+    `codec` is the path of its codec.json, the others as in `Experiment`.
+    """
     folder = Path(folder)
     records = {part: folder / part / "training.json" for part in PARTS if config.get(part)}
     return Experiment(
         name=folder.name,
         config=config,
+        codec=read_json(codec),
+        seeds=seeds,
         evaluation=read_json(folder / "evaluation.json"),
-        scores=pd.read_csv(folder / "scores.csv", keep_default_na=False),
+        scores=read_scores(folder / "scores.csv"),
         clips=pd.read_csv(
             folder / "scores_per_sentence.csv", dtype={"id": str, "speaker": str, "prompt_id": str}
         ),
@@ -84,13 +94,7 @@ def compare(experiments: Iterable[Experiment]) -> pd.DataFrame:
     )
 
 
-def write_page(
-    path: str | Path,
-    media: str | Path,
-    experiments: Sequence[Experiment],
-    codec: Mapping[str, Any],
-    seeds: Mapping[str, Any],
-) -> None:
+def write_page(path: str | Path, media: str | Path, experiments: Sequence[Experiment]) -> None:
     """Write the page, and the audio it plays into a folder beside it.
 
     The page links to nothing outside its own folder, so that the folder can be copied.
@@ -99,8 +103,6 @@ def write_page(
         path: `index.html`.
         media: a folder below that of the page; what it held is replaced.
         experiments: in the order in which they are shown.
-        codec: codec.json; `name` and `reason` are shown.
-        seeds: {what: seed} besides those of the training stages.
 
     Raises:
         FileNotFoundError: an audio file that a table names does not exist.
@@ -117,11 +119,10 @@ def write_page(
         folder.mkdir()
         link = _Media(folder, media.relative_to(path.parent).as_posix())
         html = environment.get_template("index.html.j2").render(
-            experiments=[_shown(experiment, link, seeds) for experiment in experiments],
+            experiments=[_shown(experiment, link) for experiment in experiments],
             comparison=_table(compare(experiments)),
             footnotes=FOOTNOTES,
             kinds=list(KINDS.values()),
-            codec=codec,
             versions=versions(),
         )
     with atomic(path) as temporary:
@@ -156,16 +157,18 @@ class _Media:
         return f"{self.link}/{name}"
 
 
-def _shown(experiment: Experiment, link: _Media, seeds: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(experiment: Experiment, link: _Media) -> dict[str, Any]:
     """What the template shows of an experiment."""
     config, evaluation = experiment.config, experiment.evaluation
     stages = {part: config[part] for part in PARTS if config.get(part)}
-    stage_seeds = {f"{part.upper()} training": stage["seed"] for part, stage in stages.items()}
+    seeds = {f"{part.upper()} training": stage["seed"] for part, stage in stages.items()}
+    seeds |= experiment.seeds
     quantizers = quantizer_table(evaluation)
     return {
         "name": experiment.name,
         "scratch": config.get("init") == "scratch",
         "init": config.get("init"),
+        "codec": experiment.codec,
         "minutes": round(sum(t["seconds"] for t in experiment.training.values()) / 60),
         "trained": [part.upper() for part in experiment.training],
         "scores": _scores(experiment.scores),
@@ -185,7 +188,7 @@ def _shown(experiment: Experiment, link: _Media, seeds: Mapping[str, Any]) -> di
             for value in VALUES
         ],
         "made_by": evaluation.get("made_by", {}),
-        "seeds": ", ".join(f"{what} {seed}" for what, seed in (stage_seeds | dict(seeds)).items()),
+        "seeds": ", ".join(f"{what} {seed}" for what, seed in seeds.items()),
         "config": {k: v for k, v in flatten(config).items() if v not in (None, [], {})},
     }
 
@@ -247,18 +250,10 @@ def _scores(scores: pd.DataFrame) -> dict[str, Any]:
         "seconds": ("Mean seconds", ""),
     }
     rows = [
-        (row["row"], [score_text(column, _number(row[column])) for column in titles])
+        (row["row"], [score_text(column, row[column]) for column in titles])
         for _, row in scores.iterrows()
     ]
     return {"titles": list(titles.values()), "rows": rows}
-
-
-def _number(value: Any) -> Any:
-    """A number that stood in a column with reasons comes from the CSV as text."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def _training(training: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
