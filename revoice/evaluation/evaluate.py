@@ -157,11 +157,8 @@ def provenance(
 ) -> dict[str, str]:
     """What stands under every table: {"data": ..., "codec", "tokenizer", "checkpoint"}.
 
-    Args:
-        data: what was measured, e.g. "asterisk: 200 train, 28 dev, 33 test cuts".
-        codec: codec.json.
-        model: the model's JSON; `tokenizer` has `name` and `sha256`.
-        weights: the model's safetensors; its first SHA-256 digits are named.
+    `data` is what was measured, e.g. "asterisk: 200 train, 28 dev, 33 test cuts", `codec` a
+    codec.json, `model` the model's JSON, `weights` its safetensors.
     """
     tokenizer = model.get("tokenizer") or {}
     return {

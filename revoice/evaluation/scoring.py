@@ -14,6 +14,7 @@ from revoice.config import ScoreConfig
 from revoice.evaluation.measures import MEASURES, measure_clip
 from revoice.evaluation.normalize import join_compounds, normalize
 
+MISSING = "not available: "  # where a number would be, before the reason
 LONG = 6  # words from which on a sentence counts in `wer_6`
 KINDS = {
     "recording": "Recording",
@@ -146,20 +147,20 @@ def _counted(row: dict[str, Any]) -> dict[str, Any]:
 
 def _rate(heard: pd.DataFrame, of_kind: pd.DataFrame, wanted: str | None) -> float | str:
     if wanted is None:
-        return "not available: switched off"
+        return MISSING + "switched off"
     # a kind whose clips were never heard has no rate, even if missing clips count as errors
     if of_kind["transcript"].notna().any() and heard["words"].sum():
         return round(float(heard["errors"].sum() / heard["words"].sum()), 4)
-    return f"not available: {_reason(of_kind, 'transcript')}"
+    return MISSING + _reason(of_kind, "transcript")
 
 
 def _mean(of_kind: pd.DataFrame, measure: str, wanted: str | None) -> float | str:
     if wanted is None:
-        return "not available: switched off"
+        return MISSING + "switched off"
     values = of_kind[measure].dropna()
     if len(values):
         return round(float(values.mean()), 4)
-    return f"not available: {_reason(of_kind, measure)}"
+    return MISSING + _reason(of_kind, measure)
 
 
 def _reasons(of_kind: pd.DataFrame, measure: str) -> pd.Series:

@@ -57,10 +57,9 @@ def tokens_of(utterance: Utterance, tokenizer: Tokenizer) -> tuple[list[int], li
 
 
 def request_of(utterance: Utterance, tokenizer: Tokenizer) -> Request:
-    """An utterance as the model is asked for it.
+    """An utterance as the model is asked for it; ValueError as of `tokens_of`.
 
     Between the prompt's text and the utterance's stands what stands between words.
-    Raises ValueError as `tokens_of` does.
     """
     ids, languages = tokens_of(utterance, tokenizer)
     prompt = prompt_of(utterance.prompt)
@@ -109,45 +108,36 @@ def choose_utterances(
             candidates += [cut for cut in test if cut.supervisions[0].speaker == speaker]
 
     def prompt_for(name: str, speaker: str) -> Cut:
-        others = [cut for cut in of_speaker[speaker] if cut.id != name]
+        others = sorted(
+            (cut for cut in of_speaker[speaker] if cut.id != name),
+            key=lambda cut: (cut.duration, cut.id),
+        )
         if not others:
             raise ValueError(
                 f"{name}: there is no other recording of {speaker} to be its prompt; "
                 "add one, or hold out more than one recording of a speaker"
             )
-        long = sorted(
-            (cut for cut in others if cut.duration >= prompt_seconds),
-            key=lambda cut: (cut.duration, cut.id),
-        )
-        if not long:
-            return max(others, key=lambda cut: (cut.duration, cut.id))
-        return random.Random(f"{seed}:{name}").choice(long[:8])
+        long = [cut for cut in others if cut.duration >= prompt_seconds]
+        return random.Random(f"{seed}:{name}").choice(long[:8]) if long else others[-1]
 
     utterances = []
     for cut in chosen:
         said = cut.supervisions[0]
         prompt = prompt_for(cut.id, said.speaker)
         utterances.append(Utterance(cut.id, said.text, said.language, said.speaker, prompt, cut))
-    if extra:
-        first = utterances[0]
-        for number, text in enumerate(extra, 1):
-            name = f"extra-{number}"
-            prompt = prompt_for(name, first.speaker)
-            utterances.append(Utterance(name, text, first.language, first.speaker, prompt))
+    for number, text in enumerate(extra, 1):
+        name, first = f"extra-{number}", utterances[0]
+        prompt = prompt_for(name, first.speaker)
+        utterances.append(Utterance(name, text, first.language, first.speaker, prompt))
     return utterances
 
 
 def write_spoken(
     folder: str | Path, utterances: Sequence[Utterance], spoken: Sequence[Synthesis], codec: Codec
 ) -> pd.DataFrame:
-    """Write what was spoken, and the recordings as the codec gives them back, as 16-bit WAV.
+    """Write `{id}.wav`, and `{id}-codec.wav` of an utterance with a recording, as 16-bit WAV.
 
-    Args:
-        folder: gets `{id}.wav`, and `{id}-codec.wav` of an utterance with a recording.
-        spoken: one per utterance.
-
-    Returns:
-        A row per utterance, as `revoice.evaluation.scoring.score_sentences` reads it.
+    Returns a row per utterance, as `revoice.evaluation.scoring.score_sentences` reads it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,7 +149,7 @@ def write_spoken(
 
     rows = []
     for utterance, result in zip(utterances, spoken, strict=True):
-        name, cut, codes = utterance.id, utterance.cut, result.codes
+        name, cut, prompt, codes = utterance.id, utterance.cut, utterance.prompt, result.codes
         if not len(codes):
             log.warning("%s: EOS at the first step, nothing is spoken", name)
         elif not result.ended:
@@ -170,9 +160,9 @@ def write_spoken(
                 "text": utterance.text,
                 "language": utterance.language,
                 "speaker": utterance.speaker,
-                "prompt_id": utterance.prompt.id,
+                "prompt_id": prompt.id,
                 "recording": cut.recording.sources[0].source if cut else None,
-                "prompt": utterance.prompt.recording.sources[0].source,
+                "prompt": prompt.recording.sources[0].source,
                 "reconstruction": decoded(cut.load_codes(), f"{name}-codec") if cut else None,
                 "synthesis": decoded(codes, name) if len(codes) else None,
                 "ended": result.ended,

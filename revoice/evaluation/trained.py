@@ -1,4 +1,4 @@
-"""A trained model with its tokenizer, read once it is known what belongs together."""
+"""A trained model with what belongs to it."""
 
 from itertools import islice
 from pathlib import Path
@@ -19,14 +19,8 @@ def load_trained(
 ) -> tuple[AR, NAR, dict[str, Any], Tokenizer]:
     """The parts of a model, its JSON and the tokenizer.
 
-    Args:
-        model: the safetensors of both parts.
-        tokenizer: the tokenizer's file.
-        codec: the codec.json of the codes that the model reads and writes.
-        cuts: a manifest of tokenized cuts with codes; the first stands for all.
-
-    Raises:
-        ValueError: model, tokenizer, codec and cuts do not belong together.
+    `model` is the safetensors of both parts, `codec` a codec.json, `cuts` a manifest of tokenized
+    cuts, of which the first stands for all. Raises ValueError where they do not belong together.
     """
     ar, nar, meta = load_model(Path(model).with_suffix(""))
     loaded = load_tokenizer(tokenizer)

@@ -18,7 +18,7 @@ from revoice.evaluation.scoring import KINDS
 from revoice.files import atomic, read_json, sha256
 from revoice.model import PARTS
 from revoice.report.curves import VALUES, panel, read_metrics
-from revoice.report.scores import explanations, read_scores, score_text
+from revoice.report.scores import explanations, read_scores, score_text, score_titles
 from revoice.report.tables import (
     FOOTNOTES,
     evaluation_table,
@@ -196,15 +196,9 @@ def _shown(experiment: Experiment, link: _Media) -> dict[str, Any]:
 def _sentence(rows: pd.DataFrame, link: _Media) -> dict[str, Any]:
     """One test sentence with its three clips."""
     first = rows.iloc[0]
-    return {
-        "id": first["id"],
-        "text": first["text"],
-        "language": first["language"],
-        "speaker": first["speaker"],
-        "prompt": link(first["prompt"]),
-        "prompt_id": first["prompt_id"],
-        "clips": [_clip(row, row["kind"], link) for _, row in rows.iterrows()],
-    }
+    shown = {c: first[c] for c in ("id", "text", "language", "speaker", "prompt_id")}
+    clips = [_clip(row, row["kind"], link) for _, row in rows.iterrows()]
+    return shown | {"prompt": link(first["prompt"]), "clips": clips}
 
 
 def _clip(row: pd.Series, kind: str, link: _Media) -> dict[str, Any]:
@@ -216,6 +210,7 @@ def _clip(row: pd.Series, kind: str, link: _Media) -> dict[str, Any]:
         "synthesis": "No sound: the model ended before the first frame.",
     }
     transcript, errors = row["transcript"], row["errors"]
+    ended = str(row.get("ended", True)).lower() not in {"false", "0", "0.0"}
     shown = {
         "seconds": "{:.1f}\u202fs",
         "similarity": "similarity {:.2f}",
@@ -230,29 +225,15 @@ def _clip(row: pd.Series, kind: str, link: _Media) -> dict[str, Any]:
         "heard": None if not source or pd.isna(transcript) else transcript,
         "errors": None if pd.isna(errors) or not source else int(errors),
         "words": int(row["words"]),
-        "cut_off": kind == "synthesis" and bool(source) and not _flag(row.get("ended", True)),
+        "cut_off": kind == "synthesis" and bool(source) and not ended,
         "notes": "" if pd.isna(row["notes"]) or not source else row["notes"],
     }
 
 
-def _flag(value: Any) -> bool:
-    return str(value).lower() not in {"false", "0", "0.0"}
-
-
 def _scores(scores: pd.DataFrame) -> dict[str, Any]:
     """The score table; a reason in place of a number is kept apart, to be shown smaller."""
-    titles = {
-        "clips": ("Clips", ""),
-        "wer": ("WER %", scores["wer_by"].iloc[0]),
-        "wer_6": ("WER %, 6 words or more", scores["wer_by"].iloc[0]),
-        "similarity": ("Speaker similarity", scores["similarity_by"].iloc[0]),
-        "dnsmos": ("DNSMOS", scores["dnsmos_by"].iloc[0]),
-        "seconds": ("Mean seconds", ""),
-    }
-    rows = [
-        (row["row"], [score_text(column, row[column]) for column in titles])
-        for _, row in scores.iterrows()
-    ]
+    titles = score_titles(scores)
+    rows = [(row["row"], [score_text(c, row[c]) for c in titles]) for _, row in scores.iterrows()]
     return {"titles": list(titles.values()), "rows": rows}
 
 
@@ -264,8 +245,7 @@ def _training(training: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | Non
         record = {**record, "minutes": round(record["seconds"] / 60, 1)}
         values = {title: record.get(key) for key, title in TRAINING.items()}
         rows.append({"Part": part.upper(), **values})
-    table = pd.DataFrame(rows)
-    return _table(table)
+    return _table(pd.DataFrame(rows))
 
 
 def _table(table: pd.DataFrame) -> dict[str, Any]:

@@ -6,43 +6,44 @@ from typing import Any
 
 import pandas as pd
 
-from revoice.evaluation.scoring import LONG
+from revoice.evaluation.scoring import LONG, MISSING
 from revoice.files import atomic
 from revoice.report.tables import made_by_lines
 
 
 def read_scores(path: str | Path) -> pd.DataFrame:
-    """`scores.csv`, with numbers as numbers in the columns where reasons stand among them."""
+    """`scores.csv`, where a number that stands in a column with reasons is a number again."""
     scores = pd.read_csv(path, keep_default_na=False)
     for column in ("wer", "wer_6", "similarity", "dnsmos", "seconds"):
-        scores[column] = pd.Series([_number(value) for value in scores[column]], dtype=object)
+        values = scores[column].tolist()
+        scores[column] = [v if str(v).startswith(MISSING) else float(v) for v in values]
     return scores
+
+
+def score_titles(summary: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """What stands above each column that is shown: its title, and what measured it."""
+    by = summary.iloc[0]
+    return {
+        "clips": ("Clips", ""),
+        "wer": ("WER %", by["wer_by"]),
+        "wer_6": (f"WER %, {LONG} words or more", by["wer_by"]),
+        "similarity": ("Speaker similarity", by["similarity_by"]),
+        "dnsmos": ("DNSMOS", by["dnsmos_by"]),
+        "seconds": ("Mean seconds", ""),
+    }
 
 
 def write_scores(summary: pd.DataFrame, made_by: Mapping[str, str], markdown: str | Path) -> None:
     """Write the table `scores.md`, with what its rows and columns mean and what made it.
 
-    Args:
-        summary: as `read_scores` gives it.
-        made_by: {what: which}, e.g. {"codec": ...}.
-        markdown: path of the Markdown file.
+    `summary` is as `read_scores` gives it, `made_by` is {what: which}, e.g. {"codec": ...}.
     """
-    by = summary.iloc[0]
-    titles = {
-        "row": "",
-        "clips": "Clips",
-        "wer": f"WER % ({by['wer_by']})",
-        "wer_6": f"WER %, {LONG} words or more",
-        "similarity": f"Speaker similarity ({by['similarity_by']})",
-        "dnsmos": f"DNSMOS ({by['dnsmos_by']})",
-        "seconds": "Mean seconds",
-    }
-    shown = summary[list(titles)].astype(object)
-    for column in titles:
-        shown[column] = [score_text(column, value) for value in summary[column]]
-    aligned = ["left", *["right"] * (len(titles) - 1)]
-    table = shown.rename(columns=titles)
-    lines = [table.to_markdown(index=False, disable_numparse=True, colalign=aligned), ""]
+    shown = pd.DataFrame({"": summary["row"]})
+    for column, (title, by) in score_titles(summary).items():
+        title = f"{title} ({by})" if by and column != "wer_6" else title
+        shown[title] = [score_text(column, value) for value in summary[column]]
+    aligned = ["left", *["right"] * (len(shown.columns) - 1)]
+    lines = [shown.to_markdown(index=False, disable_numparse=True, colalign=aligned), ""]
     lines += [f"- {remark}" for remark in explanations(summary)]
     lines += made_by_lines(made_by)
     with atomic(markdown) as temporary:
@@ -74,11 +75,3 @@ def explanations(summary: pd.DataFrame) -> list[str]:
         " speaker, 1 at most. DNSMOS: estimated quality, 1 to 5. Both are means over the clips.",
         *(f"{row['row']}: {row['notes']}" for _, row in summary.iterrows() if row["notes"]),
     ]
-
-
-def _number(value: Any) -> Any:
-    """A number that stood in a column with reasons comes from the CSV as text."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value

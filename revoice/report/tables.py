@@ -129,12 +129,10 @@ def differences(configs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     keys = list(dict.fromkeys(key for values in flat.values() for key in values))
     # a section that one experiment leaves out (`lora: null`) shows by its keys in the others
     keys = [key for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
-    columns: dict[str, dict[str, str]] = {}
-    for part in PARTS:
-        said = {
-            n: "trained" if config.get(part) else "not trained" for n, config in configs.items()
-        }
-        columns[part] = said
+    columns: dict[str, dict[str, str]] = {
+        part: {n: "trained" if c.get(part) else "not trained" for n, c in configs.items()}
+        for part in PARTS
+    }
     for key in keys:
         first = key.split(".")[0]
         compared = [name for name in configs if first not in PARTS or configs[name].get(first)]
@@ -172,7 +170,8 @@ def summary_table(experiments: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
             row[f"{title} Valid Top10Accuracy"] = dev.get("top10_accuracy")
             row[f"{title} best epoch"] = training.get("best_epoch")
             row[f"{title} epochs"] = training.get("epochs")
-            row[f"{title} minutes"] = _minutes(training.get("seconds"))
+            seconds = training.get("seconds")
+            row[f"{title} minutes"] = None if seconds is None else round(seconds / 60, 1)
             row[f"{title} peak memory MB"] = training.get("peak_memory_mb")
         rows.append(row)
     return pd.DataFrame(rows)
@@ -220,10 +219,6 @@ def number_text(column: str, value: Any) -> str:
     if isinstance(value, float) and column.endswith(("loss", "Accuracy")):
         return f"{value:.4f}"
     return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
-
-
-def _minutes(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds / 60, 1)
 
 
 def _shown(value: Any) -> str:
