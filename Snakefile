@@ -29,3 +29,4 @@ rule all:
     input:
         "results/index.html",
         "results/summary.md",
+        expand("results/{experiment}/table.md", experiment=CONFIG.experiments),

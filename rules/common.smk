@@ -46,7 +46,6 @@ TEXTS = {of.text_of(CONFIG, name): name for name in reversed(CONFIG.experiments)
 PROJECT = Path(os.path.relpath(workflow.current_basedir)).parent
 RESOURCES = PROJECT / "resources"
 code_of = partial(code.code_of, PROJECT / "scripts")
-SPLITS = ["train", "dev", "test"]
 
 
 wildcard_constraints:
@@ -54,8 +53,6 @@ wildcard_constraints:
     codec="|".join(map(re.escape, {*CONFIG.codecs, *GIVEN_CODECS})),
     shard=r"s[01]*",
     experiment="|".join(map(re.escape, CONFIG.experiments)),
-    part="ar|nar",
-    split="train|dev|test",
     language="[a-z]+",
 
 

@@ -5,17 +5,10 @@ rule evaluate:
         train="results/{experiment}/cuts/train.jsonl.gz",
         dev="results/{experiment}/cuts/dev.jsonl.gz",
         test="results/{experiment}/cuts/test.jsonl.gz",
-        tokenizer=lambda w: tokenizer_of(w.experiment),
-        codec="results/codec/codec.json",
+        tokenizer=lambda w: of.tokenizer_of(CONFIG, w.experiment),
+        codec=codec_file("codec.json"),
     output:
         evaluation="results/{experiment}/evaluation.json",
-        markdown="results/{experiment}/table.md",
-        csv=report(
-            "results/{experiment}/table.csv",
-            caption="../report/evaluation.rst",
-            category="Loss and Top10Accuracy",
-            labels={"experiment": "{experiment}", "what": "table"},
-        ),
     log:
         "logs/evaluate/{experiment}.log",
     benchmark:
@@ -30,7 +23,7 @@ rule evaluate:
     params:
         evaluation=section(CONFIG.evaluation),
         corpora=lambda w: CONFIG.experiments[w.experiment].corpora,
-        code=digest_of("revoice.evaluation.evaluate", "revoice.report.tables", "revoice.model.losses"),
+        code=code_of("evaluate"),
     message:
         "{wildcards.experiment}: loss and Top10Accuracy on train, dev and test"
     script:
@@ -43,9 +36,9 @@ rule synthesize:
         meta="results/{experiment}/model.json",
         train="results/{experiment}/cuts/train.jsonl.gz",
         test="results/{experiment}/cuts/test.jsonl.gz",
-        tokenizer=lambda w: tokenizer_of(w.experiment),
-        codec="results/codec/codec.json",
-        weights="results/codec/codec.safetensors",
+        tokenizer=lambda w: of.tokenizer_of(CONFIG, w.experiment),
+        codec=codec_file("codec.json"),
+        weights=codec_file("codec.safetensors"),
     output:
         audio=directory("results/{experiment}/synthesis"),
         sentences="results/{experiment}/sentences.csv",
@@ -62,7 +55,8 @@ rule synthesize:
         gpu=GPU,
     params:
         synthesis=section(CONFIG.synthesis),
-        code=digest_of("revoice.model.generate", "revoice.evaluation.sentences", "revoice.model.valle", "revoice.codec"),
+        codec_code=lambda w: codec_settings(CODECS[w.experiment])["code"],
+        code=code_of("synthesize"),
     message:
         "{wildcards.experiment}: speaking the test sentences"
     script:
@@ -73,8 +67,6 @@ rule score:
     input:
         sentences="results/{experiment}/sentences.csv",
         audio="results/{experiment}/synthesis",
-        model="results/{experiment}/model.json",
-        codec="results/codec/codec.json",
     output:
         csv=report(
             "results/{experiment}/scores.csv",
@@ -83,7 +75,6 @@ rule score:
             labels={"experiment": "{experiment}"},
         ),
         clips="results/{experiment}/scores_per_sentence.csv",
-        markdown="results/{experiment}/scores.md",
     log:
         "logs/score/{experiment}.log",
     benchmark:
@@ -96,7 +87,7 @@ rule score:
         runtime=grown(240),
     params:
         score=section(CONFIG.score),
-        code=digest_of("revoice.evaluation.scoring", "revoice.evaluation.normalize", "revoice.report.tables"),
+        code=code_of("score"),
     message:
         "{wildcards.experiment}: word error rate, speaker similarity, DNSMOS, duration"
     script:

@@ -1,3 +1,49 @@
+def trained_files(name):
+    """A file that each training leaves, of all parts that are trained."""
+    return [
+        f"results/{experiment}/{part}/{name}"
+        for experiment, configured in CONFIG.experiments.items()
+        for part in ("ar", "nar")
+        if getattr(configured, part)
+    ]
+
+
+def seed_of_codec(codec):
+    """The seed that a codec was fitted with; none of one that came with a model."""
+    return {"codec": CONFIG.codecs[codec].seed} if codec in CONFIG.codecs else {}
+
+
+rule tabulate:
+    input:
+        evaluation="results/{experiment}/evaluation.json",
+        sentences="results/{experiment}/sentences.csv",
+        scores="results/{experiment}/scores.csv",
+    output:
+        markdown="results/{experiment}/table.md",
+        csv=report(
+            "results/{experiment}/table.csv",
+            caption="../report/evaluation.rst",
+            category="Loss and Top10Accuracy",
+            labels={"experiment": "{experiment}", "what": "table"},
+        ),
+        scores="results/{experiment}/scores.md",
+    log:
+        "logs/tabulate/{experiment}.log",
+    benchmark:
+        "results/benchmarks/tabulate/{experiment}.tsv"
+    conda:
+        "../envs/evaluation.yaml"
+    resources:
+        mem_mb=grown(2000),
+        runtime=grown(30),
+    params:
+        code=code_of("tabulate"),
+    message:
+        "{wildcards.experiment}: tables to read"
+    script:
+        "../scripts/tabulate.py"
+
+
 rule summarize:
     input:
         evaluations=expand("results/{experiment}/evaluation.json", experiment=CONFIG.experiments),
@@ -5,7 +51,7 @@ rule summarize:
         clips=expand("results/{experiment}/scores_per_sentence.csv", experiment=CONFIG.experiments),
         metrics=trained_files("metrics.csv"),
         training=trained_files("training.json"),
-        codec="results/codec/codec.json",
+        codecs=[f"results/codecs/{CODECS[name]}/codec.json" for name in CONFIG.experiments],
     output:
         page="results/index.html",
         media=directory("results/media"),
@@ -31,19 +77,19 @@ rule summarize:
         mem_mb=grown(2000),
         runtime=grown(30),
     params:
-        experiments={name: section(e) for name, e in CONFIG.experiments.items()},
-        seeds={
-            "split": CONFIG.split.seed,
-            "codec": CONFIG.codec.seed,
-            "synthesis": CONFIG.synthesis.seed,
+        experiments={
+            name: section(experiment) | {"codec": CODECS[name]}
+            for name, experiment in CONFIG.experiments.items()
         },
-        code=digest_of(
-            "revoice.report.page",
-            "revoice.report.curves",
-            "revoice.report.tables",
-            "revoice.evaluation.scoring",
-            "revoice.report.templates",
-        ),
+        seeds={
+            name: {
+                "split": CONFIG.split.seed,
+                **seed_of_codec(CODECS[name]),
+                "synthesis": CONFIG.synthesis.seed,
+            }
+            for name in CONFIG.experiments
+        },
+        code=code_of("summarize"),
     message:
         "Tables of all experiments, curves, and the page to listen to"
     script:

@@ -1,13 +1,10 @@
 """The test sentences as recording, reconstruction and synthesis: what the measures say."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from revoice.config import ScoreConfig
-from revoice.evaluation.scoring import score_sentences, scores_markdown
-from revoice.files import atomic, read_json
-from revoice.report.tables import provenance
+from revoice.evaluation.scoring import score_sentences
+from revoice.files import atomic
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
@@ -20,11 +17,3 @@ with atomic(snakemake.output.clips) as temporary:
     clips.to_csv(temporary, index=False)
 with atomic(snakemake.output.csv) as temporary:
     summary.to_csv(temporary, index=False)
-made_by = provenance(
-    f"{len(sentences)} sentences, {snakemake.input.sentences}",
-    read_json(snakemake.input.codec),
-    read_json(snakemake.input.model),
-    Path(snakemake.input.model).with_suffix(".safetensors"),
-)
-with atomic(snakemake.output.markdown) as temporary:
-    temporary.write_text(scores_markdown(summary, made_by), "utf-8")

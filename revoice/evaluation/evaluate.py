@@ -1,7 +1,7 @@
 """Loss and Top10Accuracy of a trained model's parts on the splits."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
 
+from revoice.files import sha256
 from revoice.model import Part
 from revoice.model.valle import AR, NAR
 from revoice.training.data import CodesDataset, load_batches, ordered_batches
@@ -62,3 +63,20 @@ def draw_cuts(cuts: Iterable[Cut], number: int, seed: int) -> list[Cut]:
         if (place := rng.randrange(seen)) < number:
             drawn[place] = cut
     return drawn
+
+
+def provenance(
+    data: str, codec: Mapping[str, Any], model: Mapping[str, Any], weights: str | Path
+) -> dict[str, str]:
+    """What stands under every table: {"data": ..., "codec", "tokenizer", "checkpoint"}.
+
+    `data` is what was measured, e.g. "asterisk: 200 train, 28 dev, 33 test cuts", `codec` a
+    codec.json, `model` the model's JSON, `weights` its safetensors.
+    """
+    tokenizer = model.get("tokenizer") or {}
+    return {
+        "data": data,
+        "codec": f"{codec.get('describe', codec['name'])}; {codec.get('reason', 'as configured')}",
+        "tokenizer": f"{tokenizer.get('name')} (sha256 {str(tokenizer.get('sha256'))[:8]})",
+        "checkpoint": f"{weights} (sha256 {sha256(weights)[:8]})",
+    }

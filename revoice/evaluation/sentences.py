@@ -1,21 +1,29 @@
-"""Which sentences are spoken to judge a model, and with which recording as the voice prompt."""
+"""What is spoken to judge a model, with which recording as the voice prompt, and its files."""
 
+import logging
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import pandas as pd
+import soundfile
 from lhotse.cut import Cut
+from numpy.typing import NDArray
 
-from revoice.model.generate import Request
+from revoice.codec.files import Codec
+from revoice.model.generate import Request, Synthesis
 from revoice.model.prompts import Prompt
 from revoice.text import Tokenizer
 from revoice.text.cuts import judge
 from revoice.text.framing import frame
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
-class Sentence:
-    """A text to speak, the recording of it if there is one, and the prompt."""
+class Utterance:
+    """A text to speak, the recording of it if there is one, and the voice prompt."""
 
     id: str
     text: str
@@ -31,42 +39,48 @@ def prompt_of(cut: Cut) -> Prompt:
     return Prompt(supervision.tokens, supervision.token_languages, cut.load_codes())
 
 
-def request_of(sentence: Sentence, tokenizer: Tokenizer) -> Request:
-    """A sentence as the model is asked for it.
+def tokens_of(utterance: Utterance, tokenizer: Tokenizer) -> tuple[list[int], list[str]]:
+    """Ids and languages of what is to be said, one per symbol.
 
-    Between the prompt's text and the sentence stands what stands between words.
     Raises ValueError for a further sentence that the tokenizer cannot convert.
     """
-    if sentence.cut:
-        said = prompt_of(sentence.cut)
-    else:
-        try:
-            tokens = tokenizer(sentence.text, sentence.language)
-        except ValueError as error:
-            raise ValueError(f"synthesis.extra: {error}") from None
-        reason, bad = judge(tokens, tokenizer.unknown)
-        if bad:
-            raise ValueError(f"synthesis.extra: {sentence.text!r}: {reason}")
-        said = Prompt(tokens.ids, tokens.languages)
-    prompt = prompt_of(sentence.prompt)
-    texts = [(text.ids, text.languages) for text in (prompt, said)]
+    if utterance.cut:
+        supervision = utterance.cut.supervisions[0]
+        return supervision.tokens, supervision.token_languages
+    try:
+        tokens = tokenizer(utterance.text, utterance.language)
+    except ValueError as error:
+        raise ValueError(f"synthesis.extra: {error}") from None
+    reason, bad = judge(tokens, tokenizer.unknown)
+    if bad:
+        raise ValueError(f"synthesis.extra: {utterance.text!r}: {reason}")
+    return tokens.ids, tokens.languages
+
+
+def request_of(utterance: Utterance, tokenizer: Tokenizer) -> Request:
+    """An utterance as the model is asked for it; ValueError as of `tokens_of`.
+
+    Between the prompt's text and the utterance's stands what stands between words.
+    """
+    said, prompt = tokens_of(utterance, tokenizer), prompt_of(utterance.prompt)
+    texts = [(prompt.ids, prompt.languages), said]
     before, after = frame(texts, tokenizer.separator, tokenizer.ends, language="after")
     return Request(*after, prompt=replace(prompt, ids=before[0], languages=before[1]))
 
 
-def choose_sentences(
+def choose_utterances(
     test: Sequence[Cut],
     train: Iterable[Cut],
     count: int | None,
     extra: Sequence[str],
     prompt_seconds: float,
     seed: int,
-) -> list[Sentence]:
-    """Sentences of the test split, then `extra` ones in the voice of the first.
+) -> list[Utterance]:
+    """Utterances of the test split, then `extra` texts in the voice of the first.
 
     The prompt is a recording of the same speaker: of train, or where train has none, another one
     of test. It is drawn from the eight whose length is nearest above `prompt_seconds`; where all
-    are shorter, it is the longest. The draw depends on the seed and the sentence alone.
+    are shorter, it is the longest. The draw depends on the seed and the utterance alone.
 
     Args:
         count: how many of the test split; None: all.
@@ -86,29 +100,65 @@ def choose_sentences(
             candidates += [cut for cut in test if cut.supervisions[0].speaker == speaker]
 
     def prompt_for(name: str, speaker: str) -> Cut:
-        others = [cut for cut in of_speaker[speaker] if cut.id != name]
+        others = sorted(
+            (cut for cut in of_speaker[speaker] if cut.id != name),
+            key=lambda cut: (cut.duration, cut.id),
+        )
         if not others:
             raise ValueError(
                 f"{name}: there is no other recording of {speaker} to be its prompt; "
                 "add one, or hold out more than one recording of a speaker"
             )
-        long = sorted(
-            (cut for cut in others if cut.duration >= prompt_seconds),
-            key=lambda cut: (cut.duration, cut.id),
-        )
-        if not long:
-            return max(others, key=lambda cut: (cut.duration, cut.id))
-        return random.Random(f"{seed}:{name}").choice(long[:8])
+        long = [cut for cut in others if cut.duration >= prompt_seconds]
+        return random.Random(f"{seed}:{name}").choice(long[:8]) if long else others[-1]
 
-    sentences = []
+    utterances = []
     for cut in chosen:
         said = cut.supervisions[0]
         prompt = prompt_for(cut.id, said.speaker)
-        sentences.append(Sentence(cut.id, said.text, said.language, said.speaker, prompt, cut))
-    if extra:
-        first = sentences[0]
-        for number, text in enumerate(extra, 1):
-            name = f"extra-{number}"
-            prompt = prompt_for(name, first.speaker)
-            sentences.append(Sentence(name, text, first.language, first.speaker, prompt))
-    return sentences
+        utterances.append(Utterance(cut.id, said.text, said.language, said.speaker, prompt, cut))
+    for number, text in enumerate(extra, 1):
+        name, first = f"extra-{number}", utterances[0]
+        prompt = prompt_for(name, first.speaker)
+        utterances.append(Utterance(name, text, first.language, first.speaker, prompt))
+    return utterances
+
+
+def write_spoken(
+    folder: str | Path, utterances: Sequence[Utterance], spoken: Sequence[Synthesis], codec: Codec
+) -> pd.DataFrame:
+    """Write `{id}.wav`, and `{id}-codec.wav` of an utterance with a recording, as 16-bit WAV.
+
+    Returns a row per utterance, as `revoice.evaluation.scoring.score_sentences` reads it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def decoded(codes: NDArray, name: str) -> str:
+        path = folder / f"{name}.wav"
+        soundfile.write(path, codec.decode(codes), codec.sample_rate, subtype="PCM_16")
+        return path.as_posix()
+
+    rows = []
+    for utterance, result in zip(utterances, spoken, strict=True):
+        name, cut, prompt, codes = utterance.id, utterance.cut, utterance.prompt, result.codes
+        if not len(codes):
+            log.warning("%s: EOS at the first step, nothing is spoken", name)
+        elif not result.ended:
+            log.warning("%s: no EOS within %d frames", name, len(codes))
+        rows.append(
+            {
+                "id": name,
+                "text": utterance.text,
+                "language": utterance.language,
+                "speaker": utterance.speaker,
+                "prompt_id": prompt.id,
+                "recording": cut.recording.sources[0].source if cut else None,
+                "prompt": prompt.recording.sources[0].source,
+                "reconstruction": decoded(cut.load_codes(), f"{name}-codec") if cut else None,
+                "synthesis": decoded(codes, name) if len(codes) else None,
+                "ended": result.ended,
+                "frames": len(codes),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +104,6 @@ def read_metrics(paths: Mapping[str, str | Path]) -> dict[str, pd.DataFrame]:
     """
     metrics = {part: pd.read_csv(path) for part, path in paths.items() if Path(path).is_file()}
     for part, table in metrics.items():
-        if missing := _missing(table.columns):
+        if missing := [c for c in ("step", "split", *VALUES) if c not in table.columns]:
             raise ValueError(f"{paths[part]} lacks the columns {', '.join(missing)}")
     return metrics
-
-
-def _missing(columns: Iterable[str]) -> list[str]:
-    return [name for name in ("step", "split", *VALUES) if name not in set(columns)]

@@ -14,12 +14,13 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from revoice.evaluation.scoring import KINDS, explanations, score_text
+from revoice.evaluation.scoring import KINDS
 from revoice.files import atomic, read_json, sha256
+from revoice.model import PARTS
 from revoice.report.curves import VALUES, panel, read_metrics
+from revoice.report.scores import explanations, read_scores, score_text, score_titles
 from revoice.report.tables import (
     FOOTNOTES,
-    PARTS,
     evaluation_table,
     flatten,
     number_text,
@@ -48,6 +49,8 @@ class Experiment:
 
     name: str
     config: Mapping[str, Any]  # its section of the configuration
+    codec: Mapping[str, Any]  # codec.json; `name` and `reason` are shown
+    seeds: Mapping[str, Any]  # {what: seed} besides those of the training stages
     evaluation: Mapping[str, Any]  # evaluation.json
     scores: pd.DataFrame  # scores.csv
     clips: pd.DataFrame  # scores_per_sentence.csv
@@ -55,15 +58,22 @@ class Experiment:
     metrics: Mapping[str, pd.DataFrame]  # part -> metrics.csv, trained parts only
 
 
-def read_experiment(folder: str | Path, config: Mapping[str, Any]) -> Experiment:
-    """Read `results/{experiment}`; a part that was not trained has no training.json there."""
+def read_experiment(
+    folder: str | Path, config: Mapping[str, Any], codec: str | Path, seeds: Mapping[str, Any]
+) -> Experiment:
+    """Read `results/{experiment}`; a part that was not trained has no training.json there.
+
+    `codec` is the path of its codec.json, the others as in `Experiment`.
+    """
     folder = Path(folder)
     records = {part: folder / part / "training.json" for part in PARTS if config.get(part)}
     return Experiment(
         name=folder.name,
         config=config,
+        codec=read_json(codec),
+        seeds=seeds,
         evaluation=read_json(folder / "evaluation.json"),
-        scores=pd.read_csv(folder / "scores.csv", keep_default_na=False),
+        scores=read_scores(folder / "scores.csv"),
         clips=pd.read_csv(
             folder / "scores_per_sentence.csv", dtype={"id": str, "speaker": str, "prompt_id": str}
         ),
@@ -84,13 +94,7 @@ def compare(experiments: Iterable[Experiment]) -> pd.DataFrame:
     )
 
 
-def write_page(
-    path: str | Path,
-    media: str | Path,
-    experiments: Sequence[Experiment],
-    codec: Mapping[str, Any],
-    seeds: Mapping[str, Any],
-) -> None:
+def write_page(path: str | Path, media: str | Path, experiments: Sequence[Experiment]) -> None:
     """Write the page, and the audio it plays into a folder beside it.
 
     The page links to nothing outside its own folder, so that the folder can be copied.
@@ -99,8 +103,6 @@ def write_page(
         path: `index.html`.
         media: a folder below that of the page; what it held is replaced.
         experiments: in the order in which they are shown.
-        codec: codec.json; `name` and `reason` are shown.
-        seeds: {what: seed} besides those of the training stages.
 
     Raises:
         FileNotFoundError: an audio file that a table names does not exist.
@@ -117,11 +119,10 @@ def write_page(
         folder.mkdir()
         link = _Media(folder, media.relative_to(path.parent).as_posix())
         html = environment.get_template("index.html.j2").render(
-            experiments=[_shown(experiment, link, seeds) for experiment in experiments],
+            experiments=[_shown(experiment, link) for experiment in experiments],
             comparison=_table(compare(experiments)),
             footnotes=FOOTNOTES,
             kinds=list(KINDS.values()),
-            codec=codec,
             versions=versions(),
         )
     with atomic(path) as temporary:
@@ -156,16 +157,18 @@ class _Media:
         return f"{self.link}/{name}"
 
 
-def _shown(experiment: Experiment, link: _Media, seeds: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(experiment: Experiment, link: _Media) -> dict[str, Any]:
     """What the template shows of an experiment."""
     config, evaluation = experiment.config, experiment.evaluation
     stages = {part: config[part] for part in PARTS if config.get(part)}
-    stage_seeds = {f"{part.upper()} training": stage["seed"] for part, stage in stages.items()}
+    seeds = {f"{part.upper()} training": stage["seed"] for part, stage in stages.items()}
+    seeds |= experiment.seeds
     quantizers = quantizer_table(evaluation)
     return {
         "name": experiment.name,
         "scratch": config.get("init") == "scratch",
         "init": config.get("init"),
+        "codec": experiment.codec,
         "minutes": round(sum(t["seconds"] for t in experiment.training.values()) / 60),
         "trained": [part.upper() for part in experiment.training],
         "scores": _scores(experiment.scores),
@@ -185,7 +188,7 @@ def _shown(experiment: Experiment, link: _Media, seeds: Mapping[str, Any]) -> di
             for value in VALUES
         ],
         "made_by": evaluation.get("made_by", {}),
-        "seeds": ", ".join(f"{what} {seed}" for what, seed in (stage_seeds | dict(seeds)).items()),
+        "seeds": ", ".join(f"{what} {seed}" for what, seed in seeds.items()),
         "config": {k: v for k, v in flatten(config).items() if v not in (None, [], {})},
     }
 
@@ -193,15 +196,9 @@ def _shown(experiment: Experiment, link: _Media, seeds: Mapping[str, Any]) -> di
 def _sentence(rows: pd.DataFrame, link: _Media) -> dict[str, Any]:
     """One test sentence with its three clips."""
     first = rows.iloc[0]
-    return {
-        "id": first["id"],
-        "text": first["text"],
-        "language": first["language"],
-        "speaker": first["speaker"],
-        "prompt": link(first["prompt"]),
-        "prompt_id": first["prompt_id"],
-        "clips": [_clip(row, row["kind"], link) for _, row in rows.iterrows()],
-    }
+    shown = {c: first[c] for c in ("id", "text", "language", "speaker", "prompt_id")}
+    clips = [_clip(row, row["kind"], link) for _, row in rows.iterrows()]
+    return shown | {"prompt": link(first["prompt"]), "clips": clips}
 
 
 def _clip(row: pd.Series, kind: str, link: _Media) -> dict[str, Any]:
@@ -213,6 +210,7 @@ def _clip(row: pd.Series, kind: str, link: _Media) -> dict[str, Any]:
         "synthesis": "No sound: the model ended before the first frame.",
     }
     transcript, errors = row["transcript"], row["errors"]
+    ended = str(row.get("ended", True)).lower() not in {"false", "0", "0.0"}
     shown = {
         "seconds": "{:.1f}\u202fs",
         "similarity": "similarity {:.2f}",
@@ -227,38 +225,16 @@ def _clip(row: pd.Series, kind: str, link: _Media) -> dict[str, Any]:
         "heard": None if not source or pd.isna(transcript) else transcript,
         "errors": None if pd.isna(errors) or not source else int(errors),
         "words": int(row["words"]),
-        "cut_off": kind == "synthesis" and bool(source) and not _flag(row.get("ended", True)),
+        "cut_off": kind == "synthesis" and bool(source) and not ended,
         "notes": "" if pd.isna(row["notes"]) or not source else row["notes"],
     }
 
 
-def _flag(value: Any) -> bool:
-    return str(value).lower() not in {"false", "0", "0.0"}
-
-
 def _scores(scores: pd.DataFrame) -> dict[str, Any]:
     """The score table; a reason in place of a number is kept apart, to be shown smaller."""
-    titles = {
-        "clips": ("Clips", ""),
-        "wer": ("WER %", scores["wer_by"].iloc[0]),
-        "wer_6": ("WER %, 6 words or more", scores["wer_by"].iloc[0]),
-        "similarity": ("Speaker similarity", scores["similarity_by"].iloc[0]),
-        "dnsmos": ("DNSMOS", scores["dnsmos_by"].iloc[0]),
-        "seconds": ("Mean seconds", ""),
-    }
-    rows = [
-        (row["row"], [score_text(column, _number(row[column])) for column in titles])
-        for _, row in scores.iterrows()
-    ]
+    titles = score_titles(scores)
+    rows = [(row["row"], [score_text(c, row[c]) for c in titles]) for _, row in scores.iterrows()]
     return {"titles": list(titles.values()), "rows": rows}
-
-
-def _number(value: Any) -> Any:
-    """A number that stood in a column with reasons comes from the CSV as text."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def _training(training: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -269,8 +245,7 @@ def _training(training: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | Non
         record = {**record, "minutes": round(record["seconds"] / 60, 1)}
         values = {title: record.get(key) for key, title in TRAINING.items()}
         rows.append({"Part": part.upper(), **values})
-    table = pd.DataFrame(rows)
-    return _table(table)
+    return _table(pd.DataFrame(rows))
 
 
 def _table(table: pd.DataFrame) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from revoice.files import atomic, sha256
+from revoice.files import atomic
+from revoice.model import PARTS
 
-PARTS = ("ar", "nar")
 PHASES = {"train": "Train", "dev": "Valid", "test": "Test"}
 FOOTNOTES = [
     "Loss: cross-entropy per position, natural logarithm. Top10Accuracy: share of positions whose"
@@ -103,26 +103,6 @@ def write_tables(evaluation: Mapping[str, Any], markdown: str | Path, csv: str |
         whole[["Phase", "quantizer", "loss", "Top10Accuracy"]].to_csv(temporary, index=False)
 
 
-def provenance(
-    data: str, codec: Mapping[str, Any], model: Mapping[str, Any], weights: str | Path
-) -> dict[str, str]:
-    """What stands under every table: {"data": ..., "codec", "tokenizer", "checkpoint"}.
-
-    Args:
-        data: what was measured, e.g. "asterisk: 200 train, 28 dev, 33 test cuts".
-        codec: codec.json.
-        model: the model's JSON; `tokenizer` has `name` and `sha256`.
-        weights: the model's safetensors; its first SHA-256 digits are named.
-    """
-    tokenizer = model.get("tokenizer") or {}
-    return {
-        "data": data,
-        "codec": f"{codec.get('describe', codec['name'])}; {codec.get('reason', 'as configured')}",
-        "tokenizer": f"{tokenizer.get('name')} (sha256 {str(tokenizer.get('sha256'))[:8]})",
-        "checkpoint": f"{weights} (sha256 {sha256(weights)[:8]})",
-    }
-
-
 def made_by_lines(made_by: Mapping[str, str]) -> list[str]:
     """Provenance as the last lines of a Markdown table's file."""
     return ["", "Made by:", "", *(f"- {what}: {which}" for what, which in made_by.items())]
@@ -149,18 +129,17 @@ def differences(configs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     keys = list(dict.fromkeys(key for values in flat.values() for key in values))
     # a section that one experiment leaves out (`lora: null`) shows by its keys in the others
     keys = [key for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
-    columns: dict[str, dict[str, str]] = {}
-    for part in PARTS:
-        said = {
-            n: "trained" if config.get(part) else "not trained" for n, config in configs.items()
-        }
-        columns[part] = said
+    columns: dict[str, dict[str, str]] = {
+        part: {n: "trained" if c.get(part) else "not trained" for n, c in configs.items()}
+        for part in PARTS
+    }
     for key in keys:
-        part = key.split(".")[0]
-        compared = [name for name in configs if part not in PARTS or configs[name].get(part)]
+        first = key.split(".")[0]
+        compared = [name for name in configs if first not in PARTS or configs[name].get(first)]
         columns[key] = {name: _shown(flat[name].get(key)) for name in compared}
     order = [key for key in [*keys, *PARTS] if len(set(columns[key].values())) > 1]
-    order.sort(key=lambda key: PARTS.index(key.split(".")[0]) if key.split(".")[0] in PARTS else -1)
+    places: dict[str, int] = {part: place for place, part in enumerate(PARTS)}
+    order.sort(key=lambda key: places.get(key.split(".")[0], -1))
     return pd.DataFrame({key: columns[key] for key in order}, index=list(configs)).fillna("")
 
 
@@ -191,7 +170,8 @@ def summary_table(experiments: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
             row[f"{title} Valid Top10Accuracy"] = dev.get("top10_accuracy")
             row[f"{title} best epoch"] = training.get("best_epoch")
             row[f"{title} epochs"] = training.get("epochs")
-            row[f"{title} minutes"] = _minutes(training.get("seconds"))
+            seconds = training.get("seconds")
+            row[f"{title} minutes"] = None if seconds is None else round(seconds / 60, 1)
             row[f"{title} peak memory MB"] = training.get("peak_memory_mb")
         rows.append(row)
     return pd.DataFrame(rows)
@@ -239,10 +219,6 @@ def number_text(column: str, value: Any) -> str:
     if isinstance(value, float) and column.endswith(("loss", "Accuracy")):
         return f"{value:.4f}"
     return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
-
-
-def _minutes(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds / 60, 1)
 
 
 def _shown(value: Any) -> str:

@@ -15,7 +15,35 @@ from typing import Any
 from revoice.files import PACKAGE
 
 # The modules that can change what a script writes. A test compares them with what it reaches.
-READS: dict[str, str] = {}
+MODEL = "model model.checkpoint model.valle"
+TEXT = "text text.cuts text.english text.espeak text.japanese text.mandarin text.tokens text.vallex"
+TEXT += " text/vallex_symbols.json"
+READS = {
+    "fetch_corpus": "corpus.asterisk",
+    "fetch_recipe": "",
+    "resample": "corpus.audio corpus.naming",
+    "manifests": "corpus.manifests corpus.naming corpus.split corpus.table corpus.transcripts",
+    "fetch_codec": "codec.choice",
+    "fit_codec": "codec.cuts codec.files",
+    "encode": "codec codec.cuts codec.files",
+    "tokenize_text": f"corpus.split {TEXT}",
+    "fetch_pretrained": "",
+    "import_checkpoint": f"{MODEL} model.pretrained",
+    "export_checkpoint": f"{MODEL} model.pretrained",
+    "assemble": f"codec {MODEL}",
+    "select_cuts": "codec training.examples",
+    "train": f"codec {MODEL} model.finetune model.losses text.framing training.data "
+    "training.distributed training.examples training.job training.launch training.metrics "
+    "training.objective training.optim training.setup training.state training.train",
+    "evaluate": f"codec {MODEL} model.losses text.framing training.data training.objective "
+    "evaluation.evaluate evaluation.trained",
+    "synthesize": f"codec codec.files {MODEL} model.generate model.prompts text.framing {TEXT} "
+    "evaluation.sentences evaluation.trained",
+    "score": "evaluation.measures evaluation.normalize evaluation.scoring",
+    "tabulate": "evaluation.scoring report.scores report.tables",
+    "summarize": "evaluation.scoring report.curves report.page report.scores report.tables "
+    "report/templates/index.html.j2",
+}
 # Those of a codec count where that codec is used.
 CODECS = {"encodec_24khz": "codec.encodec codec.search", "world": "codec.world codec.search"}
 

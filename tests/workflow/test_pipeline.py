@@ -17,7 +17,8 @@ from lhotse import (
 
 from revoice.evaluation.scoring import KINDS
 from revoice.files import read_json, sha256
-from revoice.report.tables import PARTS, PHASES
+from revoice.model import PARTS
+from revoice.report.tables import PHASES
 from revoice.text import load_tokenizer
 from revoice.training.train import COLUMNS
 from tests.helpers.browser import check_page
@@ -50,11 +51,8 @@ def test_every_job_ran_once(finished: Finished) -> None:
         "tokenize_text small.vallex",
         "summarize",
     ]
-    per_experiment = [
-        f"{rule} {name}"
-        for rule in "select_cuts train_ar train_nar assemble evaluate synthesize score".split()
-        for name in EXPERIMENTS
-    ]
+    rules = "select_cuts train_ar train_nar assemble evaluate synthesize score tabulate"
+    per_experiment = [f"{rule} {name}" for rule in rules.split() for name in EXPERIMENTS]
     assert finished.run.jobs == sorted([*per_shard, *once, *per_experiment])
 
 

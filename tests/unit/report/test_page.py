@@ -14,11 +14,14 @@ from revoice.config import ScoreConfig
 from revoice.evaluation.scoring import score_sentences
 from revoice.files import write_json
 from revoice.report.curves import write_curves
-from revoice.report.page import compare, read_experiment, write_page
+from revoice.report.page import Experiment, compare, read_experiment, write_page
 from revoice.report.tables import write_summary
 from tests.helpers.browser import check_page, chromium
 
-CODEC = {"name": "world", "reason": "the weights of encodec_24khz could not be had"}
+CODECS = {
+    "fallback": {"name": "world", "reason": "the weights of encodec_24khz could not be had"},
+    "encodec": {"name": "encodec_24khz", "reason": "asked for"},
+}
 STAGE = {"optimizer": "adamw", "lr": 1e-3, "epochs": 3, "seed": 7, "lora": None}
 
 
@@ -67,6 +70,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
         "first": {"init": "scratch", "ar": stage_config(), "nar": stage_config()},
         "second": {"init": "first", "ar": stage_config(lr=1e-4), "nar": None},
     }
+    for (name, codec), config in zip(CODECS.items(), configs.values(), strict=True):
+        write_json(folder / f"{name}.json", codec)
+        config["codec"] = name
     texts = {
         "one": ("en", "Please enter your <b>password</b> & press the pound key."),
         "two": ("fr", "Veuillez entrer votre numéro de poste."),
@@ -109,11 +115,18 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     return folder, configs
 
 
+def read_all(folder: Path, configs: dict[str, Any]) -> list[Experiment]:
+    """Both experiments, each with the codec and the seeds that it names."""
+    return [
+        read_experiment(folder / name, config, folder / f"{config['codec']}.json", {"split": 1})
+        for name, config in configs.items()
+    ]
+
+
 @pytest.fixture(scope="module")
 def page(results: tuple[Path, dict[str, Any]]) -> Path:
-    folder, configs = results
-    experiments = [read_experiment(folder / name, config) for name, config in configs.items()]
-    write_page(folder / "index.html", folder / "media", experiments, CODEC, {"split": 1})
+    folder, _ = results
+    write_page(folder / "index.html", folder / "media", read_all(*results))
     return folder / "index.html"
 
 
@@ -142,7 +155,6 @@ def test_what_made_it_is_told(page: Path) -> None:
     for told in (
         "babble in the right voice",
         "fine-tuning a published model",
-        CODEC["reason"],
         "made for the test",
         "AR training 7, NAR training 7, split 1",
         "torch ",
@@ -151,6 +163,14 @@ def test_what_made_it_is_told(page: Path) -> None:
         "pad a batch are not counted as EOS targets",
     ):
         assert told in html, told
+
+
+def test_each_experiment_names_its_codec_and_why(page: Path) -> None:
+    sections = page.read_text("utf-8").split('<section id="')
+    for name, codec in zip(("first", "second"), CODECS.values(), strict=True):
+        (section,) = (text for text in sections if text.startswith(f'{name}"'))
+        told = [f"Codec: <strong>{c['name']}</strong> ({c['reason']})." for c in CODECS.values()]
+        assert [line in section for line in told] == [c is codec for c in CODECS.values()]
 
 
 def test_texts_are_escaped_and_carry_their_language(page: Path) -> None:
@@ -179,10 +199,9 @@ def test_recordings_are_kept_once(page: Path) -> None:
 def test_the_same_results_give_the_same_page(
     page: Path, results: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    folder, configs = results
-    experiments = [read_experiment(folder / name, config) for name, config in configs.items()]
+    experiments = read_all(*results)
     for number in (1, 2):  # the second time over the first
-        write_page(tmp_path / "index.html", tmp_path / "media", experiments, CODEC, {"split": 1})
+        write_page(tmp_path / "index.html", tmp_path / "media", experiments)
         assert (tmp_path / "index.html").read_bytes() == page.read_bytes(), number
     write_curves(tmp_path / "a.svg", experiments[0].metrics)
     write_curves(tmp_path / "b.svg", experiments[0].metrics)
@@ -191,17 +210,15 @@ def test_the_same_results_give_the_same_page(
 
 
 def test_a_lost_file_is_named(results: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    folder, configs = results
-    experiment = read_experiment(folder / "first", configs["first"])
+    experiment = read_all(*results)[0]
     experiment.clips.loc[0, "wav"] = "gone.wav"
     with pytest.raises(FileNotFoundError, match=r"gone\.wav"):
-        write_page(tmp_path / "index.html", tmp_path / "media", [experiment], CODEC, {})
+        write_page(tmp_path / "index.html", tmp_path / "media", [experiment])
     assert not (tmp_path / "index.html").exists()
 
 
 def test_the_comparison_is_written(results: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    folder, configs = results
-    experiments = [read_experiment(folder / name, config) for name, config in configs.items()]
+    experiments = read_all(*results)
     made_by = {experiment.name: experiment.evaluation["made_by"] for experiment in experiments}
     write_summary(compare(experiments), tmp_path / "summary.md", tmp_path / "summary.csv", made_by)
     assert "- second: data made for the test; codec world" in (tmp_path / "summary.md").read_text()

@@ -11,7 +11,6 @@ from revoice.report.tables import (
     differences,
     evaluation_table,
     flatten,
-    provenance,
     quantizer_table,
     summary_table,
     to_markdown,
@@ -70,18 +69,6 @@ def test_tables_are_written_with_what_made_them(evaluation: dict[str, Any], tmp_
     assert table["quantizer"].isna().sum() == 5
     assert table.loc[2, "loss"] == 3.51234  # the CSV is not rounded
     assert len(table) == 5 + 6
-
-
-def test_provenance_names_the_four_things(tmp_path: Path) -> None:
-    weights = tmp_path / "model.safetensors"
-    weights.write_bytes(b"weights")
-    codec = {"name": "world", "describe": "world (codes)", "reason": "no weights"}
-    model = {"tokenizer": {"name": "espeak", "sha256": "0123456789abcdef"}}
-    made_by = provenance("two hours", codec, model, weights)
-    assert list(made_by) == ["data", "codec", "tokenizer", "checkpoint"]
-    assert made_by["codec"] == "world (codes); no weights"
-    assert made_by["tokenizer"] == "espeak (sha256 01234567)"
-    assert made_by["checkpoint"].startswith(f"{weights} (sha256 ")
 
 
 def test_a_model_without_nar_has_a_table(evaluation: dict[str, Any], tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ HARMLESS = {
 }
 # Of a tokenizer these use its table alone, which is an input of theirs.
 TABLE_ALONE = ("assemble", "evaluate", "import_checkpoint", "select_cuts", "train")
+# These use the names of the parts alone.
+NAMES_ALONE = ("tabulate", "summarize")
 SOURCE = '''
 """What it is for."""
 from typing import Any
@@ -167,7 +169,9 @@ def test_of_a_codec_only_what_is_in_use_counts(monkeypatch: pytest.MonkeyPatch) 
 def test_a_rule_lists_what_its_script_reaches(rule: str) -> None:
     reached = Reach(SCRIPTS[rule]).modules - set(HARMLESS)
     if rule in TABLE_ALONE:
-        reached = {module for module in reached if module.split(".")[0] != "text"}
+        reached -= {m for m in reached if m.split(".")[0] == "text" and m != "text.framing"}
+    if rule in NAMES_ALONE:
+        reached -= {"model", "model.valle"}
     listed = {name for name in READS[rule].split() if "/" not in name}
     of_codecs = {module for modules in CODECS.values() for module in modules.split()}
     assert reached - of_codecs == listed
@@ -175,8 +179,9 @@ def test_a_rule_lists_what_its_script_reaches(rule: str) -> None:
     assert f'code_of("{rule}")' in rules
     if reached & of_codecs:
         body = rules[rules.index(f"rule {rule}:") :].split("\nrule ")[0]
-        assert "codec_settings(" in body
+        assert "codec_settings(" in body, "the codec in use counts as well"
 
 
 def test_every_script_has_a_list() -> None:
-    assert set(READS) == set(SCRIPTS)
+    """All but that of the index, whose digest, a param, says what it writes."""
+    assert set(READS) == set(SCRIPTS) - {"index"}

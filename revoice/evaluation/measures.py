@@ -1,0 +1,150 @@
+"""What hears one clip: a recognizer, speaker embeddings, DNSMOS.
+
+Every measure is a package of its own that may be missing or fail on a clip; then the reason
+stands where the number would be, and the other measures go on.
+"""
+
+import importlib
+from collections.abc import Callable
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+
+from revoice.config import ScoreConfig
+
+RATE = 16000  # Hz: what all three models hear
+MEASURES = ("transcript", "similarity", "dnsmos")
+
+
+def measure_clip(path: str, language: str, prompt: str, config: ScoreConfig) -> dict[str, Any]:
+    """Measure one clip; the result depends on nothing that was measured before it.
+
+    Args:
+        path: an audio file, or "" for a clip that does not exist.
+        language: of the text, e.g. "en" or "en-us".
+        prompt: another recording of the same speaker, or "".
+        config: which measures.
+
+    Returns:
+        `transcript` (str), `similarity` (cosine of speaker embeddings, -1 to 1), `dnsmos`
+        (overall quality, 1 to 5), `seconds`; None for what is left out or failed, and `notes`,
+        {measure: reason}, for what failed.
+    """
+    result: dict[str, Any] = dict.fromkeys((*MEASURES, "seconds"))
+    notes: dict[str, str] = {}
+    result["notes"] = notes
+    if not path:
+        return result
+    samples, _ = librosa.load(path, sr=RATE, mono=True)
+    result["seconds"] = round(len(samples) / RATE, 3)
+    measures: dict[str, Callable[[], Any]] = {
+        "transcript": lambda: transcribe(samples, language, config),
+        "similarity": lambda: round(speaker_similarity(samples, prompt), 4),
+        "dnsmos": lambda: round(dnsmos(samples), 3),
+    }
+    switched_on = (config.recognizer, config.similarity, config.dnsmos)
+    for name, wanted in zip(MEASURES, switched_on, strict=True):
+        if wanted is None:
+            continue
+        try:
+            result[name] = measures[name]()
+        except Exception as error:  # whatever a measure's package raises, the others go on
+            notes[name] = " ".join(str(error).split()) or type(error).__name__
+    return result
+
+
+def transcribe(samples: np.ndarray, language: str, config: ScoreConfig) -> str:
+    """What the configured recognizer hears in (N,) float32 samples at 16 kHz.
+
+    Raises:
+        ValueError: a language other than English with pocketsphinx.
+    """
+    language = language.split("-")[0]
+    if config.recognizer == "whisper":
+        segments, _ = _whisper(str(config.whisper_model)).transcribe(
+            samples, language=language, temperature=0.0, condition_on_previous_text=False
+        )
+        return " ".join(segment.text.strip() for segment in segments)
+    if language != "en":
+        raise ValueError(f"pocketsphinx's own model knows English only, not {language!r}")
+    decoder = _pocketsphinx()
+    decoder.reinit_feat()  # else the running mean of one clip's features changes the next clip
+    decoder.start_utt()
+    pcm = (np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    decoder.process_raw(pcm.tobytes(), full_utt=True)
+    decoder.end_utt()
+    hypothesis = decoder.hyp()
+    return hypothesis.hypstr if hypothesis else ""
+
+
+def speaker_similarity(samples: np.ndarray, prompt: str) -> float:
+    """Cosine of the speaker embeddings of (N,) float32 samples at 16 kHz and of a file.
+
+    Raises:
+        ValueError: there is no prompt, or one of the two holds no voice.
+    """
+    if not prompt:
+        raise ValueError("no other recording of this speaker to compare with")
+    return float(np.dot(_embedding(samples), _prompt_embedding(prompt)))
+
+
+def dnsmos(samples: np.ndarray) -> float:
+    """DNSMOS P.835 overall quality, 1 to 5, of (N,) float32 samples at 16 kHz."""
+    if not len(samples):
+        raise ValueError("the clip is empty")
+    return float(_dnsmos()(np.clip(samples, -1, 1), RATE, False)["ovrl_mos"])
+
+
+# Models are loaded once per process, on first use.
+
+
+@cache
+def _pocketsphinx() -> Any:
+    decoder = importlib.import_module("pocketsphinx").Decoder
+    return decoder(samprate=RATE, loglevel="FATAL")
+
+
+@cache
+def _whisper(model: str) -> Any:
+    whisper = importlib.import_module("faster_whisper").WhisperModel
+    return whisper(model, device="auto", compute_type="auto", cpu_threads=1)
+
+
+@cache
+def _dnsmos() -> Any:
+    """speechmos's DNSMOS whose two networks take one thread each, not the whole machine."""
+    module = importlib.import_module("speechmos.dnsmos")
+    ort = importlib.import_module("onnxruntime")
+    folder = Path(str(module.__file__)).parent / "dnsmos_models"
+    models = [str(folder / name) for name in ("sig_bak_ovr.onnx", "model_v8.onnx")]
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    scorer = module.DNSMOS(*models)
+    scorer.onnx_sess, scorer.p808_onnx_sess = (
+        ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]) for model in models
+    )
+    return scorer
+
+
+@cache
+def _voice_encoder() -> Any:
+    return importlib.import_module("resemblyzer").VoiceEncoder("cpu", verbose=False)
+
+
+def _embedding(samples: np.ndarray) -> np.ndarray:
+    """(256,) float32 speaker embedding of length 1."""
+    encoder = _voice_encoder()
+    if not np.any(samples):
+        raise ValueError("silence: no voice to compare")
+    voiced = importlib.import_module("resemblyzer").preprocess_wav(samples)
+    if not len(voiced):
+        raise ValueError("no voice was found in it")
+    return encoder.embed_utterance(voiced)
+
+
+@lru_cache(maxsize=1024)
+def _prompt_embedding(path: str) -> np.ndarray:
+    return _embedding(librosa.load(path, sr=RATE, mono=True)[0])

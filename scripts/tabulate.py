@@ -1,0 +1,16 @@
+"""The tables of an experiment as they are read, with notes and what made them."""
+
+import pandas as pd
+
+from revoice.files import read_json
+from revoice.report.scores import read_scores, write_scores
+from revoice.report.tables import write_tables
+from revoice.workflow.scripts import script_logging
+
+script_logging(snakemake)
+given = snakemake.input
+evaluation = read_json(given.evaluation)
+write_tables(evaluation, snakemake.output.markdown, snakemake.output.csv)
+spoken = {"data": f"{len(pd.read_csv(given.sentences))} sentences, {given.sentences}"}
+made_by = evaluation["made_by"] | spoken
+write_scores(read_scores(given.scores), made_by, snakemake.output.scores)
