@@ -9,6 +9,7 @@ import pytest
 from lhotse import CutSet
 
 from revoice.config import LimitsConfig
+from revoice.text.espeak import EspeakTokenizer
 from revoice.training import examples
 from tests.helpers.synthetic import write_cuts
 
@@ -19,16 +20,7 @@ CODEC: dict[str, Any] = {
     "num_quantizers": 8,
     "bins": 1024,
 }
-
-
-class Tokenizer:
-    """As far as a check of tokens looks at one."""
-
-    def __init__(self, sha256: str) -> None:
-        self.name, self.meta = "espeak", {"name": "espeak", "sha256": sha256}
-
-    def digest(self) -> str:
-        return self.meta["sha256"]
+TOKENIZER = EspeakTokenizer(["<pad>", "<bos>", "<eos>", "a"])
 
 
 def shard(folder: Path, codec: dict[str, Any] | None, tokenizer: str | None = None) -> CutSet:
@@ -46,12 +38,11 @@ def shard(folder: Path, codec: dict[str, Any] | None, tokenizer: str | None = No
 
 def attached(folder: Path, cuts: CutSet, codec: dict[str, Any] = CODEC) -> list[Any]:
     encoded = {"corpus/s0": folder / "cuts.jsonl.gz"}
-    tokenizer: Any = Tokenizer("2" * 64)
-    return list(examples.attach_codes(cuts, encoded, codec, tokenizer))
+    return list(examples.attach_codes(cuts, encoded, codec, TOKENIZER))
 
 
 def test_codes_are_those_of_the_recording(tmp_path: Path) -> None:
-    cuts = shard(tmp_path, CODEC, f"espeak:{'2' * 64}")
+    cuts = shard(tmp_path, CODEC, f"espeak:{TOKENIZER.digest()}")
     joined = attached(tmp_path, cuts, {**CODEC, "reason": "a codec.json says more"})
     assert [cut.id for cut in joined] == [cut.id for cut in cuts]
     assert all(cut.codes.array.storage_key == cut.recording_id for cut in joined)
