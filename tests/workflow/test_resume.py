@@ -32,9 +32,9 @@ def configured(**values: Any) -> dict[str, Any]:
         "dropout": 0.1,
         "keep": 2,
     }
-    stage = small.stage(**(few | values))
+    settings = small.stage(**(few | values))
     config = small.config()
-    config["experiments"]["tiny"] |= dict.fromkeys(PARTS, stage)
+    config["experiments"]["tiny"] |= dict.fromkeys(PARTS, settings)
     return config
 
 
@@ -86,13 +86,17 @@ def log_of(folder: Path, part: str) -> str:
 
 
 def trainings(folder: Path, part: str) -> Iterator[psutil.Process]:
-    """The processes that train a part: Snakemake's script, not the shell around it."""
+    """The processes that train a part: Snakemake's script, not the shell around it.
+
+    The script is the same for both parts; each writes to a log of its own.
+    """
+    own = str(folder / f"logs/train_{part}/tiny.log")
     for process in psutil.Process().children(recursive=True):
         try:
-            command, place = process.cmdline(), Path(process.cwd())
+            command, files = process.cmdline(), process.open_files()
         except psutil.Error:
             continue
-        if command and command[-1].endswith(f"train_{part}.py") and place == folder:
+        if command and command[-1].endswith("train.py") and own in (file.path for file in files):
             yield process
 
 

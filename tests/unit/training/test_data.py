@@ -13,7 +13,6 @@ import torch
 from lhotse import CutSet
 from lhotse.features.io import lookup_cache_or_open
 
-from revoice.config import LimitsConfig
 from revoice.training import data
 from revoice.training.data import (
     CodesDataset,
@@ -151,25 +150,6 @@ def test_workers_read_the_same_batches_and_leave_the_generators_alone(cuts: CutS
     assert torch.equal(torch.get_rng_state(), state)
     assert len(here) == len(there) > 1
     assert all(torch.equal(a.codes, b.codes) for a, b in zip(here, there, strict=True))
-
-
-def test_exclusion_gives_a_reason(cuts: CutSet) -> None:
-    cut = next(iter(cuts))
-    frames, symbols = cut.codes.shape[0], len(cut.supervisions[0].tokens)
-    cases = {
-        "shorter than 9 s": {"min_seconds": 9},
-        "longer than 0.1 s": {"max_seconds": 0.1, "min_seconds": 0},
-        "fewer than 6 frames per text symbol": {"min_frames_per_symbol": 6},
-        "more than 4 frames per text symbol": {"max_frames_per_symbol": 4},
-    }
-    assert data.exclusion_reason(cut, LimitsConfig(min_seconds=0)) is None
-    for reason, limits in cases.items():
-        assert data.exclusion_reason(cut, LimitsConfig(**({"min_seconds": 0} | limits))) == reason
-    row = data.excluded_row(cut, "why")
-    assert (row["id"], row["frames"], row["symbols"]) == (cut.id, frames, symbols)
-    assert row["reason"] == "why"
-    cut.supervisions[0].custom["tokens"] = []
-    assert data.exclusion_reason(cut, LimitsConfig(min_seconds=0)) == "no text symbols"
 
 
 READ_ALL = """

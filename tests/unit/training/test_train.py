@@ -28,44 +28,16 @@ from revoice.model import PARTS
 from revoice.model.checkpoint import load_part, save_model
 from revoice.model.finetune import add_lora, freeze, merge_lora
 from revoice.model.valle import ModelConfig
-from revoice.training import launch
+from revoice.training import launch, setup
 from revoice.training import train as training
 from revoice.training.data import CodesDataset
+from revoice.training.job import Job
 from revoice.training.launch import run
-from revoice.training.optim import make_optimizer
-from revoice.training.state import clean_work, locked
-from revoice.training.train import INTERRUPTED, Job, average_rate, check_memory, train
+from revoice.training.metrics import COLUMNS
+from revoice.training.optim import average_rate, make_optimizer
+from revoice.training.setup import check_memory
+from revoice.training.train import INTERRUPTED, train
 from tests.helpers.synthetic import MODEL, write_cuts
-
-STAGE = {"lr": 3e-3, "batch_seconds": 3, "log_every": 5, "valid_every": 10, "checkpoint_every": 4}
-
-
-@pytest.fixture(scope="module")
-def cuts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("cuts")
-    return {
-        "train_cuts": write_cuts(folder / "train", 40),
-        "dev_cuts": write_cuts(folder / "dev", 5, seed=1),
-    }
-
-
-@pytest.fixture
-def make_job(cuts: dict[str, str], tmp_path: Path) -> Callable[..., Job]:
-    """A job of the test; `run` tells apart those that shall not share their state."""
-
-    def make(part: Any = "ar", run: str = "a", **changes: Any) -> Job:
-        fields = {key: changes.pop(key) for key in list(changes) if key in Job.__annotations__}
-        stage = {**STAGE, "steps": 25, **changes}
-        if "epochs" in stage:
-            stage.pop("steps")
-        start: dict[str, Any] = {} if "init" in fields else {"model": MODEL}
-        folders = {
-            "work": str(tmp_path / run / "work"),
-            "out": str(tmp_path / run / part / "model"),
-        }
-        return Job(name="test", part=part, stage=stage, **folders, **{**cuts, **start, **fields})
-
-    return make
 
 
 def weights(job: Job) -> str:
@@ -158,7 +130,7 @@ def test_goes_on_to_the_bit_after_a_crash(
 
     columns = ["epoch", "split", "loss", "top10_accuracy", "learning_rate", "grad_norm"]
     tables = [pd.read_csv(Path(j.out).parent / "metrics.csv") for j in (whole, broken)]
-    assert list(tables[0].columns) == training.COLUMNS
+    assert list(tables[0].columns) == COLUMNS
     assert tables[1].step.tolist() == [5, 10, 10, 15, 20, 20, 25, 25]
     pd.testing.assert_frame_equal(tables[1][columns], tables[0][columns])
     (folder,) = Path(broken.work).glob("*/tensorboard")
@@ -249,7 +221,7 @@ def test_a_full_disk_leaves_the_state_before(
     real = torch.save
 
     def save(state: Any, path: Path) -> None:
-        if state["step"] == 8:
+        if state["progress"]["step"] == 8:
             path.write_bytes(b"half")
             raise OSError(28, "No space left on device")
         real(state, path)
@@ -298,13 +270,13 @@ def test_the_digest_is_of_contents(make_job: Callable[..., Job], tmp_path: Path)
         content = file.read()
     Path(job.dev_cuts).write_bytes(gzip.compress(content, compresslevel=1))
     assert job.digest(1) == digest
-    assert replace(job, stage={**job.stage, "steps": 99}).digest(1) == digest
+    assert replace(job, train={**job.train, "steps": 99}).digest(1) == digest
     assert replace(job, threads=2, log="elsewhere.log").digest(1) == digest
     said = {"log_every": 1, "checkpoint_every": 7, "keep": 3}
-    assert replace(job, stage={**job.stage, **said}).digest(1) == digest
+    assert replace(job, train={**job.train, **said}).digest(1) == digest
     other = write_cuts(tmp_path / "other", 5, seed=2)
     changes: list[dict[str, Any]] = [
-        {"stage": {**job.stage, "lr": 1.0}},
+        {"train": {**job.train, "lr": 1.0}},
         {"model": {**MODEL, "layers": 3}},
         {"train_cuts": other},
         {"separator": [1]},
@@ -354,7 +326,7 @@ def test_a_signal_to_the_launcher_reaches_the_processes(
     path.write_text(json.dumps(asdict(job)))
     code = (
         "import sys; from revoice.files import read_json\n"
-        "from revoice.training.launch import Job, run\n"
+        "from revoice.training.job import Job\nfrom revoice.training.launch import run\n"
         "run(Job(**read_json(sys.argv[1])), processes=2)"
     )
     process = subprocess.Popen(
@@ -571,10 +543,10 @@ def test_memory_check_advises_and_leaves_no_trace(
     assert all(p.grad is None and torch.equal(p, before[n]) for n, p in model.named_parameters())
 
     for error in (torch.OutOfMemoryError("no"), RuntimeError("can't allocate memory: 9 bytes")):
-        monkeypatch.setattr(training, "batch_loss", lambda *_, error=error: raise_(error))
+        monkeypatch.setattr(setup, "batch_loss", lambda *_, error=error: raise_(error))
         with pytest.raises(RuntimeError, match=r"5 cuts of up to .* try 20 and twice"):
             check()
-    monkeypatch.setattr(training, "batch_loss", lambda *_: raise_(RuntimeError("other")))
+    monkeypatch.setattr(setup, "batch_loss", lambda *_: raise_(RuntimeError("other")))
     with pytest.raises(RuntimeError, match="other"):
         check()
 
@@ -585,9 +557,9 @@ def test_bf16_is_left_to_processors_that_have_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: able)
     expected = torch.bfloat16 if able else torch.float32
-    assert training.computing_dtype("bf16", torch.device("cpu")) == expected
-    assert training.computing_dtype("bf16", torch.device("cuda")) == torch.bfloat16
-    assert training.computing_dtype("fp32", torch.device("cpu")) == torch.float32
+    assert setup.computing_dtype("bf16", torch.device("cpu")) == expected
+    assert setup.computing_dtype("bf16", torch.device("cuda")) == torch.bfloat16
+    assert setup.computing_dtype("fp32", torch.device("cpu")) == torch.float32
     assert ("no bf16 arithmetic" in caplog.text) != able
 
 
@@ -611,18 +583,3 @@ def test_a_part_that_is_not_trained_is_taken_over(
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert metrics(job, "train").empty
     assert json.loads((Path(job.out).parent / "training.json").read_text())["steps"] == 0
-
-
-def test_old_states_are_removed_but_not_one_in_use(tmp_path: Path) -> None:
-    for name in ("old", "new", "used"):
-        (tmp_path / name).mkdir()
-        for file in ("lock", "state-000000001.pt"):
-            (tmp_path / name / file).touch()
-            if name != "new":
-                os.utime(tmp_path / name / file, (1, 1))
-    with locked(tmp_path / "used"):
-        for file in (tmp_path / "used").iterdir():
-            os.utime(file, (1, 1))
-        assert clean_work(tmp_path, max_age_days=7) == [tmp_path / "old"]
-    assert not (tmp_path / "old").exists()
-    assert (tmp_path / "new").exists()

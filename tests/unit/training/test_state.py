@@ -1,0 +1,195 @@
+"""What a training goes on from when the code has changed, and what stays of the rest."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from revoice.files import read_json, sha256
+from revoice.training import train as training
+from revoice.training.job import Job
+from revoice.training.state import FORMAT, clean_work, locked
+from revoice.training.train import train
+
+
+class CrashError(Exception):
+    pass
+
+
+@pytest.fixture
+def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[Job, int], None]:
+    """Train until something breaks in the middle of a step."""
+
+    def crash(job: Job, after: int) -> None:
+        real, left = training.clip_grad_norm_, [after]
+
+        def clip(*args: Any) -> torch.Tensor:
+            left[0] -= 1
+            if left[0] < 0:
+                raise CrashError
+            return real(*args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "clip_grad_norm_", clip)
+            with pytest.raises(CrashError):
+                train(job)
+
+    return crash
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Callable[[Job], str]:
+    """Train, and give what the log says of where it starts."""
+    caplog.set_level("INFO")
+
+    def said(job: Job) -> str:
+        caplog.clear()
+        train(job)
+        return "\n".join(line for line in caplog.messages if not line.startswith("step "))
+
+    return said
+
+
+def weights(job: Job) -> str:
+    return sha256(f"{job.out}.safetensors")
+
+
+def recorded(job: Job) -> list[dict[str, Any]]:
+    return read_json(Path(job.out).parent / "training.json")["code"]
+
+
+def states(job: Job, folders: str = "test-ar-*") -> list[str]:
+    return sorted(path.name for path in Path(job.work).glob(f"{folders}/state-*.pt"))
+
+
+def test_changed_code_goes_on_from_its_step(
+    make_job: Callable[..., Job], crash: Callable[..., None], said: Callable[[Job], str]
+) -> None:
+    whole, changed = make_job(code="one"), make_job(run="b", code="one")
+    train(whole)
+    assert recorded(whole) == [{"step": 0, "digest": "one"}]
+    crash(changed, 10)
+    text = said(replace(changed, code="two"))
+    assert "going on from step 8, epoch" in text
+    assert "the code has changed: one until step 8, now two" in text
+    assert recorded(changed) == [{"step": 0, "digest": "one"}, {"step": 8, "digest": "two"}]
+    assert weights(changed) == weights(whole)
+
+
+def test_code_that_trained_nothing_is_not_recorded(
+    make_job: Callable[..., Job], crash: Callable[..., None]
+) -> None:
+    job = make_job(code="one")
+    crash(job, 10)
+    crash(replace(job, code="two"), 2)
+    train(replace(job, code="three"))
+    assert recorded(job) == [{"step": 0, "digest": "one"}, {"step": 8, "digest": "three"}]
+
+
+def test_finished_by_the_same_code_it_is_taken(
+    make_job: Callable[..., Job], said: Callable[[Job], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(code="one")
+    train(job)
+    expected = weights(job)
+    Path(f"{job.out}.safetensors").unlink()
+    monkeypatch.setattr(training, "backward", lambda *_: pytest.fail("it trains"))
+    assert "going on from step 25" in said(job)
+    assert weights(job) == expected
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_finished_by_other_code_it_is_set_aside(
+    make_job: Callable[..., Job], said: Callable[[Job], str], keep: int
+) -> None:
+    job = make_job(code="one", keep=keep)
+    train(job)
+    before = states(job)
+    text = said(replace(job, code="two"))
+    assert "trained to the end by other code: one, not two" in text
+    assert "starting anew" in text
+    assert recorded(job) == [{"step": 0, "digest": "two"}]
+    assert states(job) == states(job, "aside-test-ar-*-1") == before
+    said(replace(job, code="one"))  # what was set aside stays so
+    assert states(job) == states(job, "aside-test-ar-*-2") == before
+    assert len(list(Path(job.work).glob("aside-*/metrics.csv"))) == 2
+
+
+def test_stopped_early_by_other_code_it_is_set_aside(
+    make_job: Callable[..., Job], said: Callable[[Job], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(*_: Any) -> torch.Tensor:
+        return torch.tensor([[10.0, 10, 1, 10]], dtype=torch.float64)
+
+    monkeypatch.setattr(training, "measure", measure)
+    job = make_job(code="one", steps=1000, valid_every=3, early_stopping=2)
+    assert train(job)["steps"] == 9
+    longer = replace(job, train={**job.train, "steps": 2000})
+    assert "going on from step 9" in said(longer)
+    assert "starting anew" in said(replace(longer, code="two"))
+
+
+def test_more_epochs_go_on_with_other_code(
+    make_job: Callable[..., Job], said: Callable[[Job], str]
+) -> None:
+    setting: dict[str, Any] = {"schedule": "constant", "valid_every": 1000}
+    whole = make_job(epochs=3, **setting)
+    train(whole)
+    train(make_job(run="b", epochs=2, code="one", **setting))
+    longer = make_job(run="b", epochs=3, code="two", **setting)
+    assert "going on from step" in said(longer)
+    assert [entry["digest"] for entry in recorded(longer)] == ["one", "two"]
+    assert not list(Path(longer.work).glob("aside-*"))
+    assert weights(longer) == weights(whole)
+
+
+def test_states_of_a_longer_run_are_set_aside(
+    make_job: Callable[..., Job], crash: Callable[..., None], said: Callable[[Job], str]
+) -> None:
+    """Else they would count among those to keep, and a shorter run would keep none of its own."""
+    train(make_job(steps=25))
+    shorter = make_job(steps=15)
+    crash(shorter, 10)
+    assert states(shorter) == ["state-000000008.pt"]
+    assert states(shorter, "aside-*") == ["state-000000025.pt"]
+    assert "going on from step 8" in said(shorter)
+
+
+def test_a_state_of_another_format_is_refused(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    train(job)
+    (path,) = Path(job.work).glob("*/state-*.pt")
+    torch.save({**torch.load(path, weights_only=True), "format": FORMAT + 1}, path)
+    with pytest.raises(ValueError, match=rf"state-000000025\.pt has format {FORMAT + 1}, .*move"):
+        train(job)
+    assert states(job) == ["state-000000025.pt"]
+    assert (path.parent / "metrics.csv").stat().st_size
+
+
+def test_the_format_is_in_the_name_of_the_folder_and_code_is_not(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(code="one")
+    digest = job.digest(1)
+    assert replace(job, code="two").digest(1) == digest
+    monkeypatch.setattr("revoice.training.job.FORMAT", FORMAT + 1)
+    assert job.digest(1) != digest
+
+
+def test_old_states_are_removed_but_not_one_in_use(tmp_path: Path) -> None:
+    for name in ("old", "new", "used"):
+        (tmp_path / name).mkdir()
+        for file in ("lock", "state-000000001.pt"):
+            (tmp_path / name / file).touch()
+            if name != "new":
+                os.utime(tmp_path / name / file, (1, 1))
+    with locked(tmp_path / "used"):
+        for file in (tmp_path / "used").iterdir():
+            os.utime(file, (1, 1))
+        assert clean_work(tmp_path, max_age_days=7) == [tmp_path / "old"]
+    assert not (tmp_path / "old").exists()
+    assert (tmp_path / "new").exists()
