@@ -1,37 +1,3 @@
-def codec_settings(codec):
-    """What decides about a codec. More speech, or a mended transcript, does not.
-
-    It is fitted once, and the codes of what is there stay.
-    """
-    made = Path(f"results/codecs/{codec}/settings.json")
-    made = read_json(made) if made.exists() else None
-    config = CONFIG.codecs.get(codec)
-    return {
-        "codec": section(config) if config else GIVEN_CODECS[codec],
-        "loudness": CONFIG.audio.loudness,
-        "code": code.codec_code(config.kind, config.fallback, made) if config else {},
-    }
-
-
-def fitting_speech(w):
-    """The speech that a codec is fitted on. Once that is done it is no reason for anything.
-
-    `ancient` alone would not do: of jobs below a job that runs, ancient inputs or not, Snakemake
-    asks for no other reason to run, so that encodings that are due would be left out.
-    """
-    made = Path(f"results/codecs/{w.codec}/settings.json")
-    if made.exists():
-        fitted = read_json(made)
-        same = {key: fitted.get(key) for key in ("codec", "loudness", "code")}
-        if same == codec_settings(w.codec) and all(map(os.path.exists, fitted["cuts"])):
-            return ancient(before_update(fitted["cuts"]))
-    config = CONFIG.codecs.get(w.codec)
-    if not config or (config.kind, config.fallback) == ("encodec_24khz", None):
-        return []  # nothing to fit
-    corpora = of.fitting_corpora(CONFIG, w.codec)
-    return expand("results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=corpora)
-
-
 rule fetch_codec:
     input:
         published=RESOURCES / "pretrained.yaml",
@@ -81,7 +47,7 @@ rule fit_codec:
         mem_mb=grown(4000),
         runtime=grown(60),
     params:
-        settings=lambda w: codec_settings(w.codec),
+        settings=lambda w: of.codec_settings(CONFIG, w.codec),
         code=code_of("fit_codec"),
     message:
         "{wildcards.codec}: making the codec ready"
@@ -110,7 +76,7 @@ rule encode:
         runtime=grown(10, per_shard_minute=2),
         gpu=GPU,
     params:
-        codec_code=lambda w: codec_settings(w.codec)["code"],
+        codec_code=lambda w: of.codec_settings(CONFIG, w.codec)["code"],
         code=code_of("encode"),
     message:
         "{wildcards.corpus}/{wildcards.shard}: audio to codes of {wildcards.codec}"

@@ -19,10 +19,7 @@ share_library()
 
 try:
     CONFIG = load_config(config, " + ".join(map(str, workflow.configfiles)) or "config.yaml")
-    GIVEN = of.given_models(CONFIG)
-    for name in [name for names in GIVEN.values() for name in names]:
-        if CONFIG.experiments[name].init != "vallex":
-            of.check_given(CONFIG, name)
+    of.check_given(CONFIG)
 except ValueError as error:
     raise WorkflowError(str(error))
 
@@ -40,7 +37,7 @@ else:
 CORPORA = {name: CONFIG.corpora[name] for e in CONFIG.experiments.values() for name in e.corpora}
 CORPORA |= {name: CONFIG.corpora[name] for codec in CONFIG.codecs.values() for name in codec.fit}
 CODECS = {name: of.codec_of(CONFIG, name) for name in CONFIG.experiments}  # of experiments
-GIVEN_CODECS = of.given_codecs(CONFIG)
+GIVEN_CODECS = of.given_codecs(CONFIG)  # name to codec.json
 TEXTS = {of.text_of(CONFIG, name): name for name in reversed(CONFIG.experiments)}
 # Beside this folder, also where another workflow takes this one as a module.
 PROJECT = Path(os.path.relpath(workflow.current_basedir)).parent
@@ -120,6 +117,17 @@ def codes_of(w, end):
 def codec_file(name):
     """A file of an experiment's codec, as an input function."""
     return lambda w: f"results/codecs/{CODECS[w.experiment]}/{name}"
+
+
+def fitting_speech(w):
+    """The speech that a codec is fitted on. Once that is done it is no reason for anything.
+
+    Encodings that are due must not be left out for it: see `index_for`.
+    """
+    if cuts := of.fitted_on(CONFIG, w.codec):
+        return ancient(before_update(cuts))
+    corpora = of.fitting_corpora(CONFIG, w.codec)
+    return expand("results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=corpora)
 
 
 def of_text(w):

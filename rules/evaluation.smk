@@ -55,7 +55,7 @@ rule synthesize:
         gpu=GPU,
     params:
         synthesis=section(CONFIG.synthesis),
-        codec_code=lambda w: codec_settings(CODECS[w.experiment])["code"],
+        codec_code=lambda w: of.codec_settings(CONFIG, CODECS[w.experiment])["code"],
         code=code_of("synthesize"),
     message:
         "{wildcards.experiment}: speaking the test sentences"

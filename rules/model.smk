@@ -1,21 +1,3 @@
-def checkpoint_file(name):
-    """The file of a model in an original's form."""
-    if name == "vallex":
-        return "data/pretrained/vallex.pt"
-    return CONFIG.experiments[GIVEN[name][0]].init
-
-
-def checkpoint_of(w):
-    """The record of the published checkpoint's download, or a checkpoint's own file."""
-    return f"data/pretrained/{w.name}.json" if w.name == "vallex" else checkpoint_file(w.name)
-
-
-def symbols_of(w):
-    """The symbol table of a checkpoint, where an experiment reads it."""
-    tables = (of.symbol_table(CONFIG, name) for name in GIVEN[w.name])
-    return next(filter(None, tables), [])
-
-
 # The weights are no output: Snakemake would remove a file put there by hand, or a half transfer.
 rule fetch_pretrained:
     input:
@@ -44,8 +26,8 @@ rule fetch_pretrained:
 
 rule import_checkpoint:
     input:
-        checkpoint=checkpoint_of,
-        symbols=symbols_of,
+        checkpoint=lambda w: of.checkpoint_of(CONFIG, w.name),
+        symbols=lambda w: of.symbols_of(CONFIG, w.name),
     output:
         weights="results/pretrained/{name}/model.safetensors",
         meta="results/pretrained/{name}/model.json",
@@ -59,7 +41,7 @@ rule import_checkpoint:
         mem_mb=grown(6000),
         runtime=grown(30),
     params:
-        path=lambda w: checkpoint_file(w.name),
+        path=lambda w: of.checkpoint_file(CONFIG, w.name),
         code=code_of("import_checkpoint"),
     message:
         "{wildcards.name}: importing an original checkpoint"

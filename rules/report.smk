@@ -1,18 +1,3 @@
-def trained_files(name):
-    """A file that each training leaves, of all parts that are trained."""
-    return [
-        f"results/{experiment}/{part}/{name}"
-        for experiment, configured in CONFIG.experiments.items()
-        for part in ("ar", "nar")
-        if getattr(configured, part)
-    ]
-
-
-def seed_of_codec(codec):
-    """The seed that a codec was fitted with; none of one that came with a model."""
-    return {"codec": CONFIG.codecs[codec].seed} if codec in CONFIG.codecs else {}
-
-
 rule tabulate:
     input:
         evaluation="results/{experiment}/evaluation.json",
@@ -49,8 +34,8 @@ rule summarize:
         evaluations=expand("results/{experiment}/evaluation.json", experiment=CONFIG.experiments),
         scores=expand("results/{experiment}/scores.csv", experiment=CONFIG.experiments),
         clips=expand("results/{experiment}/scores_per_sentence.csv", experiment=CONFIG.experiments),
-        metrics=trained_files("metrics.csv"),
-        training=trained_files("training.json"),
+        metrics=of.trained_files(CONFIG, "metrics.csv"),
+        training=of.trained_files(CONFIG, "training.json"),
         codecs=[f"results/codecs/{CODECS[name]}/codec.json" for name in CONFIG.experiments],
     output:
         page="results/index.html",
@@ -84,7 +69,7 @@ rule summarize:
         seeds={
             name: {
                 "split": CONFIG.split.seed,
-                **seed_of_codec(CODECS[name]),
+                **of.codec_seed(CONFIG, name),
                 "synthesis": CONFIG.synthesis.seed,
             }
             for name in CONFIG.experiments

@@ -29,44 +29,12 @@ rule select_cuts:
         "../scripts/select_cuts.py"
 
 
-def training_inputs(part):
-    """What the training of a part reads."""
-
-    def inputs(w):
-        files = {
-            "train": f"results/{w.experiment}/cuts/train.jsonl.gz",
-            "dev": f"results/{w.experiment}/cuts/dev.jsonl.gz",
-            "codes": codes_of(w, "h5"),
-            "tokenizer": of.tokenizer_of(CONFIG, w.experiment),
-            "codec": f"results/codecs/{CODECS[w.experiment]}/codec.json",
-        }
-        if init := of.initial_model(CONFIG, w.experiment, part):
-            files |= {"init": init, "init_meta": str(Path(init).with_suffix(".json"))}
-        return files
-
-    return inputs
-
-
-def training_params(part):
-    """The configuration that the training of a part needs, and nothing else."""
-
-    def params(w):
-        experiment = CONFIG.experiments[w.experiment]
-        train = getattr(experiment, part)
-        return {
-            "part": part,
-            "train": section(train) if train else None,
-            "model": section(experiment.model) if experiment.init == "scratch" else None,
-            "new_languages": experiment.new_languages,
-        }
-
-    return params
-
-
 # What is there stays until what takes its place is there: `update`.
 rule train_ar:
     input:
-        unpack(training_inputs("ar")),
+        unpack(lambda w: of.training_inputs(CONFIG, w.experiment, "ar")),
+        codes=lambda w: codes_of(w, "h5"),
+        codec=codec_file("codec.json"),
     output:
         weights=update("results/{experiment}/ar/model.safetensors"),
         meta=update("results/{experiment}/ar/model.json"),
@@ -84,7 +52,7 @@ rule train_ar:
         runtime=1440,
         gpu=GPU,
     params:
-        run=training_params("ar"),
+        run=lambda w: of.training_params(CONFIG, w.experiment, "ar"),
         code=code_of("train"),
     message:
         "{wildcards.experiment}: training the AR"
@@ -94,7 +62,9 @@ rule train_ar:
 
 use rule train_ar as train_nar with:
     input:
-        unpack(training_inputs("nar")),
+        unpack(lambda w: of.training_inputs(CONFIG, w.experiment, "nar")),
+        codes=lambda w: codes_of(w, "h5"),
+        codec=codec_file("codec.json"),
     output:
         weights=update("results/{experiment}/nar/model.safetensors"),
         meta=update("results/{experiment}/nar/model.json"),
@@ -105,7 +75,7 @@ use rule train_ar as train_nar with:
     benchmark:
         "results/benchmarks/train_nar/{experiment}.tsv"
     params:
-        run=training_params("nar"),
+        run=lambda w: of.training_params(CONFIG, w.experiment, "nar"),
         code=code_of("train"),
     message:
         "{wildcards.experiment}: training the NAR"

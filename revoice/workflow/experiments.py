@@ -8,6 +8,7 @@ from typing import Any
 from revoice.config import Config
 from revoice.files import read_json
 from revoice.text import load_tokenizer
+from revoice.workflow.code import codec_code
 
 LONGEST = 190  # bytes of a name made of several: a file's may have 255, with what is added to it
 K2SYMBOLS = "unique_text_tokens.k2symbols"  # as Lifeiteng's preparation names its table
@@ -135,18 +136,108 @@ def need_encodec(config: Config, codec: str) -> list[str]:
     return needing
 
 
+def codec_seed(config: Config, name: str) -> dict[str, int]:
+    """The seed that an experiment's codec was fitted with; nothing where it came with a model."""
+    codec = config.codecs.get(codec_of(config, name))
+    return {"codec": codec.seed} if codec else {}
+
+
+def codec_settings(config: Config, codec: str) -> dict[str, Any]:
+    """What decides about a codec. More speech, or a mended transcript, does not.
+
+    It is fitted once, and the codes of what is there stay.
+    """
+    settings: dict[str, Any] = {"loudness": config.audio.loudness}
+    configured = config.codecs.get(codec)
+    if not configured:
+        return settings | {"codec": given_codecs(config)[codec], "code": {}}
+    code = codec_code(configured.kind, configured.fallback, _made(codec))
+    return settings | {"codec": configured.model_dump(mode="json"), "code": code}
+
+
+def fitted_on(config: Config, codec: str) -> list[str]:
+    """The manifests that a codec was fitted on, if it is as configured and they are there."""
+    made, settings = _made(codec), codec_settings(config, codec)
+    if not made or any(made.get(key) != value for key, value in settings.items()):
+        return []
+    return list(made["cuts"]) if all(map(os.path.exists, made["cuts"])) else []
+
+
+def _made(codec: str) -> dict[str, Any] | None:
+    path = Path(f"results/codecs/{codec}/settings.json")
+    return read_json(path) if path.exists() else None
+
+
 def fitting_corpora(config: Config, codec: str) -> list[str]:
     """The corpora that a codec is fitted on: those named, or its first experiment's."""
-    named = config.codecs[codec].fit if codec in config.codecs else []
-    using = experiments_with(config, codec)
-    return named or (config.experiments[using[0]].corpora if using else [])
+    configured = config.codecs.get(codec)
+    if not configured or "world" not in (configured.kind, configured.fallback):
+        return []
+    return configured.fit or config.experiments[experiments_with(config, codec)[0]].corpora
 
 
-def check_given(config: Config, name: str) -> None:
-    """That the model's file that an experiment starts from fits it, as far as files beside it tell.
+def training_inputs(config: Config, name: str, part: str) -> dict[str, str]:
+    """What the training of a part reads, besides codes and codec."""
+    files = {split: f"results/{name}/cuts/{split}.jsonl.gz" for split in ("train", "dev")}
+    files["tokenizer"] = tokenizer_of(config, name)
+    if init := initial_model(config, name, part):
+        files |= {"init": init, "init_meta": str(Path(init).with_suffix(".json"))}
+    return files
+
+
+def training_params(config: Config, name: str, part: str) -> dict[str, Any]:
+    """The configuration that the training of a part needs, and nothing else."""
+    experiment = config.experiments[name]
+    train = getattr(experiment, part)
+    scratch = experiment.init == "scratch"
+    return {
+        "part": part,
+        "train": train.model_dump(mode="json") if train else None,
+        "model": experiment.model.model_dump(mode="json") if scratch else None,
+        "new_languages": experiment.new_languages,
+    }
+
+
+def trained_files(config: Config, file: str) -> list[str]:
+    """A file that each training leaves, of all parts that are trained."""
+    return [
+        f"results/{name}/{part}/{file}"
+        for name, experiment in config.experiments.items()
+        for part in ("ar", "nar")
+        if getattr(experiment, part)
+    ]
+
+
+def checkpoint_file(config: Config, model: str) -> str:
+    """The file of a given model in an original's form."""
+    if model == "vallex":
+        return "data/pretrained/vallex.pt"
+    return config.experiments[given_models(config)[model][0]].init
+
+
+def checkpoint_of(config: Config, model: str) -> str:
+    """The record of the published checkpoint's download, or a checkpoint's own file."""
+    return f"data/pretrained/{model}.json" if model == "vallex" else checkpoint_file(config, model)
+
+
+def symbols_of(config: Config, model: str) -> str | list[str]:
+    """The symbol table of a given model, where an experiment reads it."""
+    tables = (symbol_table(config, name) for name in given_models(config)[model])
+    return next(filter(None, tables), [])
+
+
+def check_given(config: Config) -> None:
+    """That models given as files fit the experiments, as far as files beside them tell.
 
     Raises ValueError: no symbol table, one of another tokenizer, codes of another codec.
     """
+    for name, experiment in config.experiments.items():
+        if experiment.init not in {"scratch", "vallex", *config.experiments}:
+            _check_table(config, name)
+            _check_codec(config, name)
+
+
+def _check_table(config: Config, name: str) -> None:
     experiment, table = config.experiments[name], symbol_table(config, name)
     init, where = experiment.init, f"experiments.{name}"
     try:
@@ -164,7 +255,6 @@ def check_given(config: Config, name: str) -> None:
         raise ValueError(
             f"{where}: {table} is a table of the tokenizer {found}: set `tokenizer: {found}`"
         )
-    _check_codec(config, name)
 
 
 def _check_codec(config: Config, name: str) -> None:
