@@ -22,68 +22,50 @@ COLUMNS += ["frames_per_second", "peak_memory_mb"]
 
 
 class Metrics:
-    """metrics.csv and TensorBoard events in the work folder, without what a state does not know.
+    """metrics.csv and TensorBoard events in the work folder, and a progress bar, all by rank 0.
 
-    Args:
-        here: the run that goes on; what was written after it is taken away.
-        total_steps: where the progress bar ends.
-        title: what stands before the bar.
-        rank: only rank 0 writes and shows anything.
+    What was written after the state `here`, which the run goes on from, is taken away.
     """
 
-    def __init__(
-        self, work: Path, here: Progress, total_steps: int, title: str, rank: int = 0
-    ) -> None:
-        self.path, self.total_steps = work / "metrics.csv", total_steps
+    def __init__(self, work: Path, here: Progress, total_steps: int, title: str, rank: int) -> None:
+        hidden = rank != 0 or not sys.stderr.isatty()
         self.bar = tqdm(
-            total=total_steps,
-            initial=here.step,
-            desc=title,
-            unit="step",
-            disable=rank != 0 or not sys.stderr.isatty(),
+            total=total_steps, initial=here.step, desc=title, unit="step", disable=hidden
         )
         self.file: Any = None
         if rank != 0:
             return
-        self.file = open(self.path, "a", newline="", encoding="utf-8")  # noqa: SIM115
+        self.file = open(work / "metrics.csv", "a", newline="", encoding="utf-8")  # noqa: SIM115
         self.file.truncate(here.metrics_bytes)
         if not here.metrics_bytes:
             csv.writer(self.file).writerow(COLUMNS)
         self.board = SummaryWriter(str(work / "tensorboard"), purge_step=here.step + 1)
 
-    def write(
-        self,
-        here: Progress,
-        split: str,
-        result: dict[str, float],
-        lr: float | None = None,
-        grad_norm: float | None = None,
-        speed: float | None = None,
-    ) -> None:
-        """One row; what validation does not have stays empty."""
+    def write(self, here: Progress, split: str, result: dict[str, float], *more: float) -> None:
+        """One row; `more`: learning rate, gradient norm and speed, which validation lacks."""
         if self.file is None:
             return
-        numbers = [result["loss"], result["top10_accuracy"], lr, grad_norm, speed]
-        texts = ["" if number is None else f"{number:.6g}" for number in numbers]
+        numbers = [result["loss"], result["top10_accuracy"], *more]
+        texts = [f"{number:.6g}" for number in numbers] + [""] * (5 - len(numbers))
         memory = f"{peak_memory_mb(torch.device(best_device())):.0f}"
         csv.writer(self.file).writerow([here.step, here.epoch, split, *texts, memory])
         self.file.flush()
         for name, number in zip(COLUMNS[3:], numbers, strict=False):
-            if number is not None:
-                self.board.add_scalar(f"{name}/{split}", number, here.step)
+            self.board.add_scalar(f"{name}/{split}", number, here.step)
+        if split == "dev":
+            log.info("step %d: dev loss %.4f, top10 %.4f", here.step, *numbers)
 
     def show(
         self, here: Progress, result: dict[str, float], lr: float, speed: float, seconds: float
     ) -> None:
-        """The same of training, on the bar or as a line of the log; `seconds` have passed."""
-        loss, top10 = result["loss"], result["top10_accuracy"]
+        """Training's row on the bar, or as a line of the log; it took `seconds` so far."""
+        loss, top10, total = result["loss"], result["top10_accuracy"], self.bar.total
         self.bar.set_postfix(loss=loss, top10=top10, frames_s=speed)
         if self.bar.disable:
-            left = seconds / here.step * max(0, self.total_steps - here.step)
+            left = tqdm.format_interval(seconds / here.step * max(0, total - here.step))
             log.info(
                 "step %d/%d, epoch %d: loss %.4f, top10 %.4f, lr %.2e, %d frames/s, %s left",
-                *(here.step, self.total_steps, here.epoch, loss, top10, lr, speed),
-                tqdm.format_interval(left),
+                *(here.step, total, here.epoch, loss, top10, lr, speed, left),
             )
 
     def flush(self) -> int:

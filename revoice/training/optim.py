@@ -121,19 +121,11 @@ class ScaledAdam(torch.optim.Optimizer):
         clipping_update_period: int = 100,
         clip_scales_only: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "scalar_lr_scale": scalar_lr_scale,
-            "eps": eps,
-            "param_min_rms": param_min_rms,
-            "param_max_rms": param_max_rms,
-            "scalar_max": scalar_max,
-            "size_update_period": size_update_period,
-            "clipping_scale": clipping_scale,
-            "clipping_update_period": clipping_update_period,
-            "clip_scales_only": clip_scales_only,
-        }
+        defaults: dict[str, Any] = {"lr": lr, "betas": betas, "eps": eps, "scalar_max": scalar_max}
+        defaults |= {"scalar_lr_scale": scalar_lr_scale, "size_update_period": size_update_period}
+        defaults |= {"param_min_rms": param_min_rms, "param_max_rms": param_max_rms}
+        defaults |= {"clipping_scale": clipping_scale, "clip_scales_only": clip_scales_only}
+        defaults |= {"clipping_update_period": clipping_update_period}
         super().__init__(params, {**defaults, "step": 0, "norms": [], "threshold": None})
 
     @torch.no_grad()
@@ -271,12 +263,7 @@ def _grads(parameters: list[Tensor]) -> list[Tensor]:
 
 
 class Averages:
-    """A running average of the trained weights, and the best weights so far.
-
-    Args:
-        trained: the parameters by name.
-        kind: see `average_rate`; None: no average, the weights themselves count.
-    """
+    """A running average of the trained weights, if of a `kind`, and the best weights so far."""
 
     def __init__(self, trained: dict[str, nn.Parameter], kind: str | None) -> None:
         self.trained, self.kind = trained, kind
@@ -286,9 +273,9 @@ class Averages:
     def update(self, step: int) -> None:
         """Take in the weights after a step."""
         if self.average:
-            now = [p.detach() for p in self.trained.values()]
-            rate = average_rate(self.kind, step)
-            torch._foreach_lerp_(list(self.average.values()), now, rate)
+            weights = [p.detach() for p in self.trained.values()]
+            averages = list(self.average.values())
+            torch._foreach_lerp_(averages, weights, average_rate(self.kind, step))
 
     def keep_best(self) -> None:
         """Call the present weights the best."""

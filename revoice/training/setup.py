@@ -55,36 +55,26 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
     model.to(ranks.device).train()
 
     dataset = CodesDataset(model.config.pad, model.config.languages, job.separator, job.ends)
-    sampler = Sampler(
-        CutSet.from_jsonl_lazy(job.train_cuts),
-        config.batch_seconds,
-        config.seed,
-        ranks.rank,
-        ranks.world_size,
-        config.concatenate_seconds,
-    )
+    cuts, who = CutSet.from_jsonl_lazy(job.train_cuts), (ranks.rank, ranks.world_size)
+    seconds, joined = config.batch_seconds, config.concatenate_seconds
+    sampler = Sampler(cuts, seconds, config.seed, *who, concatenate_seconds=joined)
     batches, largest = survey(sampler)
     steps_per_epoch = math.ceil(batches / config.accumulate)
     total_steps = config.steps or (config.epochs or 0) * steps_per_epoch
 
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    averages = Averages(trained, config.average)
     optimizer = make_optimizer(model.named_parameters(), config)
-    state = TrainState(
-        work,
-        config,
-        ranks,
-        Averages(trained, config.average),
-        optimizer,
-        make_schedule(optimizer, config, total_steps, steps_per_epoch),
-        torch.amp.GradScaler(ranks.device.type, enabled=config.precision == "fp16"),
-        torch.Generator().manual_seed(config.seed),
-    )
+    schedule = make_schedule(optimizer, config, total_steps, steps_per_epoch)
+    scaler = torch.amp.GradScaler(ranks.device.type, enabled=config.precision == "fp16")
+    draws = torch.Generator().manual_seed(config.seed)
+    state = TrainState(work, config, ranks, averages, optimizer, schedule, scaler, draws)
     torch.manual_seed(config.seed + ranks.rank)  # dropout differs between ranks
     state.resume(job.code)
 
     dtype = computing_dtype(config.precision, ranks.device)
     autocast = partial(torch.autocast, ranks.device.type, dtype, enabled=dtype != torch.float32)
-    check_memory(job.part, model, dataset, largest, ranks.device, autocast, config.batch_seconds)
+    check_memory(job.part, model, dataset, largest, ranks.device, autocast, seconds)
     dev_cuts = CutSet.from_jsonl_lazy(job.dev_cuts)
     return Run(model, meta, dataset, sampler, dev_cuts, total_steps, autocast, state)
 
@@ -106,12 +96,8 @@ def make_model(job: Job, config: TrainConfig) -> tuple[AR | NAR, dict[str, Any]]
 def new_model(size: dict[str, int], text_symbols: int, pad: int, train_cuts: str) -> dict[str, Any]:
     """Fields of the `ModelConfig` of a model that starts from nothing.
 
-    It has a language embedding if the training cuts are in several languages.
-
-    Args:
-        size: width, layers, heads.
-        text_symbols: how many the tokenizer has; `pad` is its id for padding.
-        train_cuts: a manifest of tokenized cuts.
+    It has a language embedding if the cuts of the manifest `train_cuts` are in several languages.
+    `size` is its width, layers and heads.
     """
     cuts = CutSet.from_jsonl_lazy(train_cuts)
     languages = sorted({name for cut in cuts for name in cut.supervisions[0].token_languages})

@@ -109,7 +109,7 @@ class TrainState:
         self.began, self.stored = time.monotonic() - self.progress.seconds, self._position()
 
     def seconds(self) -> float:
-        """How long the training has taken, in all of its processes one after another."""
+        """How long the training has taken, before it was interrupted as well."""
         return time.monotonic() - self.began
 
     def validated(self, loss: float) -> None:
@@ -132,8 +132,7 @@ class TrainState:
     def save(self, metrics_bytes: int) -> None:
         """Write `state-{step}.pt` and keep the newest ones; to be called on every rank.
 
-        Raises:
-            RuntimeError: it cannot be written; what was there before is whole.
+        Raises RuntimeError where it cannot be written; what was there before is whole.
         """
         self.progress.seconds, self.progress.metrics_bytes = self.seconds(), metrics_bytes
         state, self.stored = self.state_dict(), self._position()
@@ -154,13 +153,10 @@ class TrainState:
             old.unlink()
 
     def resume(self, code: str) -> None:
-        """Go on from the newest file that is on the way of this run; start anew without one.
+        """Go on from the newest file that is on the way of this run, on every rank, or start anew.
 
-        What was trained to its end by other code than `code` is no such file: it is set aside. To
-        be called on every rank.
-
-        Raises:
-            ValueError: a file has another format.
+        What was trained to its end by other code than `code` is set aside. Raises ValueError where
+        a file has another format.
         """
         path = self.ranks.broadcast(lambda: self._choose(code))
         if path is None:

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -34,7 +34,7 @@ from revoice.training.metrics import Metrics, peak_memory_mb
 from revoice.training.objective import batch_loss, count_positions, figures, measure
 from revoice.training.optim import assign
 from revoice.training.setup import Run, set_up
-from revoice.training.state import TrainState, locked
+from revoice.training.state import locked
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,12 @@ def train(job: Job) -> dict[str, Any]:
         ranks.broadcast(lambda: job.interrupted.unlink(missing_ok=True))
         run = set_up(job, config, ranks, work)
         state, model = run.state, run.model
-        title = f"{job.name} {job.part}"
-        metrics = Metrics(work, state.progress, run.total_steps, title, ranks.rank)
+        here, averages = state.progress, state.averages
+        metrics = Metrics(work, here, run.total_steps, f"{job.name} {job.part}", ranks.rank)
         loop(job, run, metrics, stop)
         metrics.close()
 
         # What comes out: the weights with the best dev loss
-        here, averages = state.progress, state.averages
         if averages.best:
             assign(averages.trained, averages.best)
         merge_lora(model)
@@ -101,13 +100,9 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
             sums = validate(part, run, stop)
             interrupted = ranks.any_rank(stop.is_set())
             if not interrupted:
-                dev = figures(ranks.all_reduce_sum(sums))
-                metrics.write(here, "dev", dev)
-                log.info(
-                    "step %d: dev loss %.4f, top10 %.4f",
-                    *(here.step, dev["loss"], dev["top10_accuracy"]),
-                )
-                state.validated(dev["loss"])
+                result = figures(ranks.all_reduce_sum(sums))
+                metrics.write(here, "dev", result)
+                state.validated(result["loss"])
                 continue
 
         # Interrupted? Save and leave
@@ -116,7 +111,9 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
         ):
             state.save(metrics.flush())
         if interrupted:
-            leave(job, state)
+            ranks.broadcast(job.interrupted.touch)  # and no rank leaves before all is written
+            log.warning("interrupted: step %d is saved; the same command goes on", here.step)
+            raise SystemExit(INTERRUPTED)
         if done:
             break
 
@@ -197,15 +194,6 @@ def backward(part: Part, run: Run, parallel: torch.nn.Module, group: list[Batch]
         values = [*sums.tolist(), float(batch.code_lens.sum())]
         here = state.progress
         here.interval = [a + b for a, b in zip(here.interval, values, strict=True)]
-
-
-def leave(job: Job, state: TrainState) -> NoReturn:
-    """End this process, its state being saved; raises SystemExit."""
-    if state.ranks.rank == 0:
-        job.interrupted.touch()
-    state.ranks.any_rank(True)  # no rank leaves before the state is written
-    log.warning("interrupted: step %d is saved; the same command goes on", state.progress.step)
-    raise SystemExit(INTERRUPTED)
 
 
 def write_outputs(
