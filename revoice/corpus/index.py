@@ -7,12 +7,13 @@ the lists that the jobs read.
 
 import csv
 import hashlib
+import logging
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
-from operator import itemgetter
+from operator import itemgetter, methodcaller
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ TRANSCRIPTS = (".txt", ".trans.tsv", ".book.tsv", "metadata.csv")  # what transc
 # To estimate durations from sizes: exact enough to fill shards, and free.
 BYTES_PER_SECOND = {".wav": 48000, ".wave": 48000, ".aiff": 48000, ".flac": 25000, ".g722": 8000}
 ASTERISK_SECONDS = 2.7  # of a prompt on average: sizes are not known before the fetch
+
+MANY = 10  # shards whose files are read again at each planning: from here on it is said
 
 
 class AudioFile(NamedTuple):
@@ -185,6 +188,9 @@ def _hash64(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
+_split = methodcaller("split", "\t")
+
+
 class Index(NamedTuple):
     """What a corpus consists of, in digests, and the lists that say it file by file."""
 
@@ -221,7 +227,7 @@ def index_corpus(
     lists, same = {"transcripts.tsv": texts}, {}
     for shard, part in assign_shards(files, seconds).items():
         name, table = f"shards/{shard}.tsv", folder / f"audio/{shard}.csv"
-        former = {path: rest for path, *rest in map(_fields, _lines(folder / name))}
+        former = {path: rest for path, *rest in map(_split, _lines(folder / name))}
         lines = _listed(part, former)
         if list(former) == [file.path for file in part] and lines != (
             as_was := _listed(part, former, keep=True)
@@ -233,8 +239,14 @@ def index_corpus(
                 else kept.get(shard) == digest
             ):
                 lines, same[shard] = as_was, digest
-        shards[shard] = _digest(f"{path}\t{since}" for path, _, since in map(_fields, lines))
+        shards[shard] = _digest(f"{path}\t{since}" for path, _, since in map(_split, lines))
         lists[name] = lines
+    if len(same) > MANY and kept is None:
+        logging.getLogger(__name__).warning(
+            "%s: %d shards have files with new times and the same bytes, which were read to see "
+            "that. `snakemake --force %s/index.json` notes it.",
+            *(corpus_root(corpus), len(same), folder),
+        )
     new = {name: lines for name, lines in lists.items() if _lines(folder / name) != lines}
     return Index(shards, _digest(texts), new, same)
 
@@ -296,7 +308,3 @@ def _digest(lines: Iterable[str]) -> str:
 
 def _lines(path: Path) -> list[str]:
     return path.read_text("utf-8").splitlines() if path.exists() else []
-
-
-def _fields(line: str) -> list[str]:
-    return line.split("\t")

@@ -22,7 +22,7 @@ class Transcript(NamedTuple):
     language: str
 
 
-Said = Iterator[tuple[Transcript, str]]  # for each path, and why its text is missing if it is ""
+Said = Iterator[tuple[Transcript, str]]  # for each path, with why there is no text if it is ""
 
 
 def transcripts(corpus: CorpusConfig, paths: Iterable[str]) -> dict[str, Transcript | str]:
@@ -40,10 +40,9 @@ def transcripts(corpus: CorpusConfig, paths: Iterable[str]) -> dict[str, Transcr
 
 
 def _of_asterisk(corpus: CorpusConfig, paths: list[str]) -> Said:
-    root = corpus_root(corpus)
     for path in paths:
-        text, why = _text_beside(root / path)
-        language = Path(path).parts[0]
+        text, why = _text_beside(corpus_root(corpus) / path)
+        language = path.split("/")[0]
         yield Transcript(text, f"asterisk-{language}", language), why
 
 
@@ -90,12 +89,11 @@ def _of_ljspeech(corpus: CorpusConfig, paths: list[str]) -> Said:
         segments = prepare_ljspeech(folder)["supervisions"]
         return {s.recording_id: s.custom["normalized_text"] for s in segments}
 
-    tables = corpus_root(corpus).rglob("metadata.csv")
+    tables, speaker = corpus_root(corpus).rglob("metadata.csv"), corpus.speaker or "LJ"
     said = _by_recipe(corpus, paths, tables, read) if paths else {}
     for path in paths:
-        text = said.get(Path(path).stem, "")
-        speaker = corpus.speaker or "LJ"
-        yield Transcript(text, speaker, corpus.languages[0]), "metadata.csv has no text for it"
+        said_in_it = Transcript(said.get(Path(path).stem, ""), speaker, corpus.languages[0])
+        yield said_in_it, "metadata.csv has no text for it"
 
 
 _READERS: dict[str, Callable[[CorpusConfig, list[str]], Said]] = {

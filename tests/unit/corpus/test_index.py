@@ -260,6 +260,22 @@ def test_a_file_touched_with_the_same_bytes_changes_no_digest(
     assert all(stamp == since for stamp, since in fields.values())
 
 
+def test_many_files_touched_are_named_until_it_is_noted(
+    recordings: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made(recordings, tmp_path, seconds=2)
+    resampled(tmp_path, recordings)
+    for path in recordings.rglob("*.wav"):
+        os.utime(path)
+    assert not caplog.records
+    index = made(recordings, tmp_path, seconds=2)
+    assert len(index.kept) == len(index.shards) > 10
+    (record,) = caplog.records
+    assert f"`snakemake --force {tmp_path}/index.json`" in record.getMessage()
+    assert planned(recordings, tmp_path, seconds=2).kept == {}
+    assert len(caplog.records) == 1
+
+
 def test_a_file_touched_twice_and_changed_in_between(recordings: Path, tmp_path: Path) -> None:
     path = recordings / "part1" / "4.wav"
     digests = [made(recordings, tmp_path).digest]
