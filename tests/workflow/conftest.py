@@ -21,7 +21,7 @@ from revoice.corpus.index import assign_shards, scan
 from tests.conftest import ROOT
 from tests.helpers import small
 
-HERE = Path(__file__).resolve().parent
+PLUGINS = ROOT / "tests" / "helpers" / "plugins"
 
 
 @dataclass
@@ -84,7 +84,7 @@ def snakemake() -> Snakemake:
         command += ["--snakefile", project / "Snakefile", "--directory", directory]
         command += ["--configfile", directory / "config.yaml", "--cores", str(cores), "--nocolor"]
         command += ["--logger", "record", "--logger-record-path", record]
-        paths = [HERE / "plugins", project, os.environ.get("PYTHONPATH", "")]
+        paths = [PLUGINS, project, os.environ.get("PYTHONPATH", "")]
         with subprocess.Popen(
             list(map(str, command)),
             cwd=directory,
