@@ -19,6 +19,7 @@ import yaml
 from lhotse import CutSet
 from safetensors.torch import load_file
 
+from revoice.codec.encodec import EncodecModel
 from revoice.config import Config
 from revoice.config_file import load_config
 from revoice.corpus.split import SPLITS, text_key
@@ -29,7 +30,7 @@ from revoice.text import load_tokenizer
 from tests.conftest import ROOT
 from tests.helpers import small
 from tests.helpers.small import ONE_THREAD
-from tests.workflow.conftest import Run, Snakemake, set_aside
+from tests.workflow.conftest import Run, Snakemake, copy_project, set_aside
 
 FEW: dict[str, Any] = {
     "steps": 2,
@@ -51,7 +52,6 @@ def miniature() -> dict[str, Any]:
     """`config/record.yaml` on other recordings, each training of two steps, scored by nothing."""
     config = yaml.safe_load((ROOT / "config/record.yaml").read_text("utf-8"))
     config["corpora"]["asterisk"] = {"kind": "folder", "path": "audio"}
-    config["codec"] = {"name": "world"}
     config["split"] = small.config()["split"]
     for experiment in config["experiments"].values():
         for part in {"ar", "nar"} & experiment.keys():
@@ -94,6 +94,24 @@ def write_original(path: Path, config: ModelConfig = VALLEX) -> None:
     torch.save(content, path)
 
 
+def write_encodec(project: Path, folder: Path) -> None:
+    """EnCodec with random weights where its own would be, and their digest where that is looked up.
+
+    What the record starts from was trained on EnCodec's codes: no other codec may step in.
+    """
+    torch.manual_seed(5)
+    state = EncodecModel.encodec_model_24khz(pretrained=False).state_dict()
+    for name, value in state.items():
+        if name.endswith("codebook.embed"):
+            torch.nn.init.normal_(value, std=0.05)
+    published = yaml.safe_load((project / "resources/pretrained.yaml").read_text("utf-8"))
+    weights = folder / "data/codec" / Path(published["encodec_24khz"]["url"]).name
+    weights.parent.mkdir(parents=True)
+    torch.save(state, weights)
+    published["encodec_24khz"]["sha256"] = sha256(weights)
+    (project / "resources/pretrained.yaml").write_text(yaml.safe_dump(published), "utf-8")
+
+
 @dataclass(frozen=True)
 class Record:
     """A folder in which the record ran to its end."""
@@ -105,13 +123,21 @@ class Record:
 
 
 @pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this project of our own, since its table of published weights changes."""
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
 def snakemake(snakemake: Snakemake, project: Path) -> Snakemake:
     """The workflow of the project's copy."""
     return partial(snakemake, project=project)
 
 
 @pytest.fixture(scope="module")
-def record(spoken: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Record:
+def record(
+    spoken: Path, project: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory
+) -> Record:
     """All experiments in one call. The checkpoint was put there, LibriTTS arrives on the way."""
     folder = tmp_path_factory.mktemp("record")
     values = miniature()
@@ -121,6 +147,7 @@ def record(spoken: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPath
     arriving = folder / f"{libritts.path}.part" / "LibriTTS"
     write_libritts(spoken, folder / "audio", arriving, libritts.subsets)
     write_original(folder / "data/pretrained/vallex.pt")
+    write_encodec(project, folder)
     targets = ["all", "results/run2/model.pt"]
     run = snakemake(folder, *targets, *ONE_THREAD, config=values, timeout=3000).succeeded()
     return Record(folder, values, config, run)
@@ -134,13 +161,14 @@ def copy(record: Record) -> Iterator[Path]:
 
 
 def test_stages_in_common_run_once(record: Record) -> None:
-    jobs = ["fetch_codec", "fit_codec", "fetch_pretrained vallex", "import_checkpoint vallex"]
+    jobs = ["fetch_codec encodec", "fit_codec encodec"]
+    jobs += ["fetch_pretrained vallex", "import_checkpoint vallex"]
     jobs += ["fetch_recipe libritts", "export_checkpoint run2", "summarize"]
     for corpus in record.config.corpora:
-        jobs += [f"manifests {corpus}", f"tokenize_text {corpus}.vallex"]
+        jobs += [f"index {corpus}", f"manifests {corpus}", f"tokenize_text {corpus}.vallex"]
         for shard in (record.folder / "results/corpora" / corpus / "shards").glob("*.tsv"):
-            jobs += [f"{rule} {corpus}/{shard.stem}" for rule in ("resample", "encode")]
-    rules = "select_cuts train_ar train_nar assemble evaluate synthesize score".split()
+            jobs += [f"resample {corpus}/{shard.stem}", f"encode {corpus}/encodec/{shard.stem}"]
+    rules = "select_cuts train_ar train_nar assemble evaluate synthesize score tabulate".split()
     jobs += [f"{rule} {name}" for rule in rules for name in record.config.experiments]
     assert record.run.jobs == sorted(jobs)
 
@@ -280,7 +308,20 @@ def test_a_model_by_lifeitengs_trainer(record: Record, copy: Path, snakemake: Sn
     config["experiments"]["mine"]["init"] = "given/model.safetensors"
     jobs = snakemake(copy, "-n", target, *ONE_THREAD, config=config).succeeded().jobs
     assert any(job.startswith("tokenize_text asterisk.espeak@given-") for job in jobs)
-    assert not any(job.startswith("import_checkpoint") for job in jobs)
+    assert not any(job.startswith(("import_checkpoint", "encode")) for job in jobs)
+
+    # ... and with its codec, which needs no other configuration
+    for name in ("codec.json", "codec.safetensors"):
+        shutil.copyfile(copy / "results/mine" / name, copy / "given" / name)
+    jobs = snakemake(copy, target, *ONE_THREAD, config=config, timeout=1200).succeeded().jobs
+    (fetched,) = (job.split()[1] for job in jobs if job.startswith("fetch_codec"))
+    assert fetched.startswith("given-")
+    assert f"fit_codec {fetched}" in jobs
+    assert any(job.startswith(f"encode asterisk/{fetched}/") for job in jobs)
+    given, taken = (copy / f"{at}/codec.json" for at in ("given", f"results/codecs/{fetched}"))
+    assert read_json(taken)["sha256"] == read_json(given)["sha256"]
+    assert "came with given/codec.json" in read_json(taken)["reason"]
+    (copy / "given/codec.json").unlink()
     (copy / "given/model.json").unlink()
     shutil.rmtree(copy / "results/mine")
     run = snakemake(copy, "-n", target, *ONE_THREAD, config=config)
@@ -303,7 +344,7 @@ def test_the_nars_learning_rate_retrains_the_nar_alone(
     record: Record, copy: Path, snakemake: Snakemake
 ) -> None:
     def after(rule: str) -> list[str]:
-        rules = [rule, "assemble", "evaluate", "synthesize", "score"]
+        rules = [rule, "assemble", "evaluate", "synthesize", "score", "tabulate"]
         return sorted([*(f"{rule} run3" for rule in rules), "summarize"])
 
     # run3 has an AR of its own; nothing extends run3
@@ -326,7 +367,7 @@ def test_the_record_at_full_size(tmp_path: Path, snakemake: Snakemake) -> None:
     run = snakemake(tmp_path, "-n").succeeded()
     expected = "fetch_codec fit_codec fetch_corpus fetch_recipe fetch_pretrained import_checkpoint"
     expected += " resample manifests encode tokenize_text select_cuts train_ar train_nar assemble"
-    expected += " evaluate synthesize score summarize"
+    expected += " evaluate synthesize score tabulate summarize index"
     assert run.rules == sorted(expected.split())
     experiments = load_config(yaml.safe_load((tmp_path / "config.yaml").read_text())).experiments
     for rule in ("select_cuts", "train_ar", "train_nar", "assemble", "evaluate", "score"):
@@ -376,9 +417,9 @@ def test_models_grow_from_others(record: Record, copy: Path, snakemake: Snakemak
     # What the record has made stands; `second` starts from the parts of `first`
     jobs = ["assemble grown", "assemble second"]
     for language in COUNTING:
-        jobs.append(f"manifests {language}")
+        jobs += [f"index {language}", f"manifests {language}"]
         for shard in (copy / "results/corpora" / language / "shards").glob("*.tsv"):
-            jobs += [f"{rule} {language}/{shard.stem}" for rule in ("resample", "encode")]
+            jobs += [f"resample {language}/{shard.stem}", f"encode {language}/encodec/{shard.stem}"]
     texts = ["en.espeak", "es.espeak@first", "es.vallex+es", "es.vallex@grown"]
     jobs += [f"tokenize_text {text}" for text in texts]
     for rule in ("select_cuts", "train_ar", "train_nar"):
