@@ -9,10 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Average = Literal["ema", "periodic"]
+TokenizerName = Literal["espeak", "vallex"]
+Recognizer = Literal["pocketsphinx", "whisper"]
+CorpusKind = Literal["asterisk", "folder", "table", "libritts", "ljspeech"]
+Split = Literal["train", "dev", "test"]
 Positive = Annotated[int, Field(gt=0)]
 
 # Folders of `results/` that are no experiment's, and words that `init` knows.
 RESERVED = frozenset("benchmarks codec codecs corpora media pretrained text scratch vallex".split())
+ATTENTION = "*_decoder.layers.*.self_attn.in_proj_weight"
 ORIGINALS = frozenset([".pt", ".pth", ".ckpt"])  # checkpoints of the originals' trainers
 # What these names of codecs mean where the configuration does not say.
 STANDARD_CODECS = {"encodec": {"kind": "encodec_24khz"}, "world": {"kind": "world"}}
@@ -32,15 +38,13 @@ class CorpusConfig(Section):
     text, speaker, language; `libritts` and `ljspeech` are those corpora's own layouts.
     """
 
-    kind: Literal["asterisk", "folder", "table", "libritts", "ljspeech"] = Field(
-        description="how its files and transcripts lie"
-    )
+    kind: CorpusKind = Field(description="how its files and transcripts lie")
     path: str | None = Field(None, description="folder or table, as seen from the run's folder")
     languages: list[str] = Field(["en"], description="asterisk: any of en es fr it ru; else one")
     speaker: str | None = Field(None, description="folder: who speaks; null: the folders' names")
     subsets: list[str] = Field([], description="libritts: e.g. [dev-clean]; empty: all there are")
-    splits: dict[str, Literal["train", "dev", "test"]] = Field(
-        {}, description="libritts: the split of a whole subset, e.g. {test-clean: test}"
+    splits: dict[str, Split] = Field(
+        {}, description="libritts: subset to split, {test-clean: test}"
     )
 
     @model_validator(mode="before")
@@ -68,7 +72,7 @@ class AudioConfig(Section):
     """Resampling and shards."""
 
     loudness: float | None = Field(
-        None, ge=-70, le=-5, description="LUFS to bring every file to; null leaves levels alone"
+        None, ge=-70, le=-5, description="LUFS of every file; null: as is"
     )
     strict: bool = Field(False, description="fail the run where a file cannot be used")
     min_seconds: float = Field(0.1, gt=0, description="files shorter than this are rejected")
@@ -102,7 +106,7 @@ class CodecConfig(Section):
     fallback: Literal["world"] | None = Field(None, description="where weights cannot be had")
     seed: int = Field(1, description="world: draws the speech it is fitted on")
     fit: list[Name] = Field(
-        [], description="world: corpora it is fitted on; empty: those of its first experiment"
+        [], description="world: fitted on; empty: its first experiment's corpora"
     )
     fit_minutes: float = Field(60, gt=0, description="world: fitted on so much, at most")
     url: str | None = Field(None, description="another place for the same weights")
@@ -129,9 +133,7 @@ class LoraConfig(Section):
 
     rank: Positive = Field(8, description="rank of each adapter")
     alpha: float = Field(16, gt=0, description="an adapter's output is scaled by alpha / rank")
-    targets: list[str] = Field(
-        ["*_decoder.layers.*.self_attn.in_proj_weight"], description="patterns of tensors' names"
-    )
+    targets: list[str] = Field([ATTENTION], description="patterns of tensors' names")
 
 
 class TrainConfig(Section):
@@ -140,9 +142,7 @@ class TrainConfig(Section):
     trainable: Literal["all"] | list[str] = Field("all", description="patterns of tensors' names")
     lora: LoraConfig | None = Field(None, description="train adapters instead of matrices")
     optimizer: Literal["adamw", "scaled_adam"] = Field("adamw", description="adamw, or Zipformer's")
-    schedule: Literal["cosine", "eden", "constant"] = Field(
-        "cosine", description="of the learning rate; eden goes with scaled_adam"
-    )
+    schedule: Literal["cosine", "eden", "constant"] = Field("cosine", description="of the rate")
     lr: float = Field(1e-3, gt=0, description="learning rate, at its highest")
     weight_decay: float = Field(0.01, ge=0, description="adamw: of matrices, not of vectors")
     warmup_steps: int | None = Field(None, ge=0, description="in which the rate rises")
@@ -152,9 +152,7 @@ class TrainConfig(Section):
     batch_seconds: float = Field(60, gt=0, description="speech in a batch, of one process")
     accumulate: Positive = Field(1, description="batches to a step")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="weights stay fp32")
-    clip: float | None = Field(
-        1.0, gt=0, description="norm of the gradient, at most; scaled_adam clips by itself"
-    )
+    clip: float | None = Field(1.0, gt=0, description="norm of gradients; scaled_adam has its own")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations that are dropped")
     log_every: Positive = Field(10, description="steps between rows of metrics.csv")
     valid_every: Positive | None = Field(100, description="steps; null: at the end of each epoch")
@@ -162,12 +160,10 @@ class TrainConfig(Section):
     keep: Positive = Field(1, description="how many saved states are kept")
     seed: int = Field(1, description="draws weights, order and dropout")
     early_stopping: Positive | None = Field(None, description="after validations without gain")
-    average: Literal["ema", "periodic"] | None = Field(
-        None, description="averaged weights are validated and kept: decaying, or of each 100th step"
-    )
+    average: Average | None = Field(None, description="of weights: decaying, or of each 100th step")
     gradient_checkpointing: bool = Field(False, description="less memory for more time")
     concatenate_seconds: float | None = Field(
-        None, gt=0, description="join a speaker's cuts, up to so long; null: do not"
+        None, gt=0, description="join a speaker's cuts to this"
     )
 
     @model_validator(mode="after")
@@ -199,17 +195,13 @@ class ExperimentConfig(Section):
     """One training run and its evaluation."""
 
     corpora: list[Name] = Field(min_length=1, description="what it is trained and tested on")
-    tokenizer: Literal["espeak", "vallex"] = Field(
-        "espeak", description="espeak: phonemes; vallex: as the published model was trained"
-    )
-    codec: Name | None = Field(
-        None, description="one of `codecs`; null: that of the model in `init`, else encodec"
-    )
+    tokenizer: TokenizerName = Field("espeak", description="vallex: as the published model's")
+    codec: Name | None = Field(None, description="of `codecs`; null: that of `init`, else encodec")
     init: str = Field("scratch", description="scratch, vallex, another experiment, or a path")
     model: ModelSize = Field(ModelSize(), description="sizes of a model that starts from scratch")
     limits: LimitsConfig = Field(LimitsConfig(), description="which cuts are left out")
     new_languages: dict[str, str] = Field(
-        {}, description='language to add: existing one to start from, or "mean"'
+        {}, description="new one: known one to start from, or mean"
     )
     ar: TrainConfig | None = Field(None, description="null: the AR of `init`, as it is")
     nar: TrainConfig | None = Field(None, description="null: the NAR of `init`, as it is")
@@ -240,9 +232,7 @@ class SynthesisConfig(Section):
 class ScoreConfig(Section):
     """How speech is measured. null leaves a measure out."""
 
-    recognizer: Literal["pocketsphinx", "whisper"] | None = Field(
-        "pocketsphinx", description="for the word error rate"
-    )
+    recognizer: Recognizer | None = Field("pocketsphinx", description="for the word error rate")
     whisper_model: str | None = Field(None, description="a CTranslate2 model's folder or name")
     similarity: Literal["resemblyzer"] | None = Field("resemblyzer", description="of speakers")
     dnsmos: Literal["speechmos"] | None = Field("speechmos", description="predicted opinion")
@@ -270,9 +260,7 @@ class Config(Section):
     split: SplitConfig = Field(SplitConfig(), description="train, dev and test")
     codecs: dict[Name, CodecConfig] = Field({}, description="`encodec` and `world` need no entry")
     text: TextConfig = Field(TextConfig(), description="texts that cannot be converted")
-    experiments: dict[Name, ExperimentConfig] = Field(
-        min_length=1, description="trainings and evaluations, by name"
-    )
+    experiments: dict[Name, ExperimentConfig] = Field(min_length=1, description="by name")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="loss and accuracy")
     synthesis: SynthesisConfig = Field(SynthesisConfig(), description="what is spoken")
     score: ScoreConfig = Field(ScoreConfig(), description="how speech is measured")
