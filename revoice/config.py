@@ -43,9 +43,7 @@ class CorpusConfig(Section):
     languages: list[str] = Field(["en"], description="asterisk: any of en es fr it ru; else one")
     speaker: str | None = Field(None, description="folder: who speaks; null: the folders' names")
     subsets: list[str] = Field([], description="libritts: e.g. [dev-clean]; empty: all there are")
-    splits: dict[str, Split] = Field(
-        {}, description="libritts: subset to split, {test-clean: test}"
-    )
+    splits: dict[str, Split] = Field({}, description="libritts: e.g. {test-clean: test}")
 
     @model_validator(mode="before")
     @classmethod
@@ -71,9 +69,7 @@ class CorpusConfig(Section):
 class AudioConfig(Section):
     """Resampling and shards."""
 
-    loudness: float | None = Field(
-        None, ge=-70, le=-5, description="LUFS of every file; null: as is"
-    )
+    loudness: float | None = Field(None, ge=-70, le=-5, description="LUFS; null: as it is")
     strict: bool = Field(False, description="fail the run where a file cannot be used")
     min_seconds: float = Field(0.1, gt=0, description="files shorter than this are rejected")
     shard_minutes: float = Field(30, gt=0, description="speech to a shard, the work of a job")
@@ -105,9 +101,7 @@ class CodecConfig(Section):
     bandwidth: float = Field(6.0, ge=6, le=6, description="kbps; 6 gives the models' 8 quantizers")
     fallback: Literal["world"] | None = Field(None, description="where weights cannot be had")
     seed: int = Field(1, description="world: draws the speech it is fitted on")
-    fit: list[Name] = Field(
-        [], description="world: fitted on; empty: its first experiment's corpora"
-    )
+    fit: list[Name] = Field([], description="world: on these; else its first experiment's")
     fit_minutes: float = Field(60, gt=0, description="world: fitted on so much, at most")
     url: str | None = Field(None, description="another place for the same weights")
 
@@ -162,9 +156,7 @@ class TrainConfig(Section):
     early_stopping: Positive | None = Field(None, description="after validations without gain")
     average: Average | None = Field(None, description="of weights: decaying, or of each 100th step")
     gradient_checkpointing: bool = Field(False, description="less memory for more time")
-    concatenate_seconds: float | None = Field(
-        None, gt=0, description="join a speaker's cuts to this"
-    )
+    concatenate_seconds: float | None = Field(None, gt=0, description="join cuts up to this")
 
     @model_validator(mode="after")
     def _one_length(self) -> "TrainConfig":
@@ -200,9 +192,7 @@ class ExperimentConfig(Section):
     init: str = Field("scratch", description="scratch, vallex, another experiment, or a path")
     model: ModelSize = Field(ModelSize(), description="sizes of a model that starts from scratch")
     limits: LimitsConfig = Field(LimitsConfig(), description="which cuts are left out")
-    new_languages: dict[str, str] = Field(
-        {}, description="new one: known one to start from, or mean"
-    )
+    new_languages: dict[str, str] = Field({}, description="new one to known one, or to mean")
     ar: TrainConfig | None = Field(None, description="null: the AR of `init`, as it is")
     nar: TrainConfig | None = Field(None, description="null: the NAR of `init`, as it is")
 

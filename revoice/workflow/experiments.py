@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from revoice.config import Config
+from revoice.config import ORIGINALS, Config
 from revoice.files import read_json
 from revoice.text import load_tokenizer
 from revoice.workflow.code import codec_code
@@ -97,26 +97,27 @@ def given_models(config: Config) -> dict[str, list[str]]:
     return models
 
 
+def origin(config: Config, name: str) -> str:
+    """What an experiment starts from in the end: scratch, vallex, or a path."""
+    init = config.experiments[name].init
+    return origin(config, init) if init in config.experiments else init
+
+
 def codec_of(config: Config, name: str) -> str:
     """The codec of an experiment: as configured, or the one that came with its initial model."""
-    if codec := config.codec_of(name):
-        return codec
-    init = config.experiments[name].init
-    while init in config.experiments:
-        init = config.experiments[init].init
-    beside = Path(init).with_name("codec.json")
-    return given_name(init) if beside.exists() else "encodec"
+    init = origin(config, name)
+    beside = Path(init).with_name("codec.json").exists()
+    return config.codec_of(name) or (given_name(init) if beside else "encodec")
 
 
 def given_codecs(config: Config) -> dict[str, str]:
     """The codecs that came with models that are given as files: name to codec.json."""
-    found = {}
-    for experiment in config.experiments.values():
-        init = experiment.init
-        beside = Path(init).with_name("codec.json")
-        if init.endswith(".safetensors") and not experiment.codec and beside.exists():
-            found[given_name(init)] = str(beside)
-    return found
+    found = {name: codec_of(config, name) for name in config.experiments}
+    return {
+        codec: str(Path(origin(config, name)).with_name("codec.json"))
+        for name, codec in found.items()
+        if codec not in config.codecs
+    }
 
 
 def experiments_with(config: Config, codec: str) -> list[str]:
@@ -126,14 +127,8 @@ def experiments_with(config: Config, codec: str) -> list[str]:
 
 def need_encodec(config: Config, codec: str) -> list[str]:
     """The experiments for which nothing can step in: an original model's training knew EnCodec."""
-    needing = []
-    for name in experiments_with(config, codec):
-        init = config.experiments[name].init
-        while init in config.experiments:
-            init = config.experiments[init].init
-        if init not in {"scratch"} and not init.endswith(".safetensors"):
-            needing.append(name)
-    return needing
+    origins = {name: origin(config, name) for name in experiments_with(config, codec)}
+    return [n for n, init in origins.items() if init == "vallex" or Path(init).suffix in ORIGINALS]
 
 
 def codec_seed(config: Config, name: str) -> dict[str, int]:
