@@ -24,14 +24,12 @@ except ValueError as error:
     raise WorkflowError(str(error))
 
 if workflow.is_main_process:
-    # `workflow.dryrun` is known only once the Snakefile is read.
     if not workflow.output_settings.dryrun:
         free_stale_locks(Path(".snakemake"))
     # Files and jobs are many, and stay: looking for garbage among them is a fifth of the planning.
     gc.set_threshold(100_000, 50, 1000)
 else:
-    # SLURM announces a time limit to all processes of a job (`--signal=USR1@180`). It is meant for
-    # trainings: Snakemake and its shells, which inherit this, do not die of it.
+    # SLURM announces time limits to all of a job (`--signal=USR1@180`): only trainings heed them.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 CORPORA = {name: CONFIG.corpora[name] for e in CONFIG.experiments.values() for name in e.corpora}
@@ -85,9 +83,8 @@ def shards_of(name):
 def index_for(name, shard=None):
     """The written index, as input of what reads all of it, or one shard's list.
 
-    It is made before where what is read has changed, and no reason for anything else. `ancient`
-    alone would not do: of jobs below a job that runs, ancient inputs or not, Snakemake asks for no
-    other reason to run.
+    It is a reason to run only where what is read of it has changed. `ancient` alone would not do:
+    of jobs below a job that runs Snakemake asks for no other reason, and would leave out what is due.
     """
     path, now, written = f"results/corpora/{name}/index.json", index_of(name), INDEXES[name][1]
     same = now.shards[shard] == written.shards.get(shard) if shard else now.digest == written.digest
@@ -120,10 +117,7 @@ def codec_file(name):
 
 
 def fitting_speech(w):
-    """The speech that a codec is fitted on. Once that is done it is no reason for anything.
-
-    Encodings that are due must not be left out for it: see `index_for`.
-    """
+    """The speech that a codec is fitted on; once that is done, no reason to run: see `index_for`."""
     if cuts := of.fitted_on(CONFIG, w.codec):
         return ancient(before_update(cuts))
     corpora = of.fitting_corpora(CONFIG, w.codec)
