@@ -84,7 +84,7 @@ def index_for(name, shard=None):
     """The written index, as input of what reads all of it, or one shard's list.
 
     It is a reason to run only where what is read of it has changed. `ancient` alone would not do:
-    of jobs below a job that runs Snakemake asks for no other reason, and would leave out what is due.
+    of jobs below a job that runs Snakemake asks for no other reason, and leaves out what is due.
     """
     path, now, written = f"results/corpora/{name}/index.json", index_of(name), INDEXES[name][1]
     same = now.shards[shard] == written.shards.get(shard) if shard else now.digest == written.digest
