@@ -197,7 +197,7 @@ class Index(NamedTuple):
     shards: dict[str, str]  # the digest of each shard's files
     transcripts: str  # the digest of all transcripts
     lists: dict[str, list[str]]  # lines by path below the corpus's folder, of those to be written
-    kept: dict[str, str]  # shards of which files have new times alone: the digest of their lines
+    kept: dict[str, str]  # shards of which files have new times alone: the digest of these files
 
     @property
     def digest(self) -> str:
@@ -223,50 +223,43 @@ def index_corpus(
         ValueError: nothing is there, or a table lacks a column.
     """
     files, texts = scan(corpus)
+    lists = {} if texts == _lines(folder / "transcripts.tsv") else {"transcripts.tsv": texts}
     shards: dict[str, str] = {}
-    lists, same = {"transcripts.tsv": texts}, {}
+    same: dict[str, str] = {}
     for shard, part in assign_shards(files, seconds).items():
         name, table = f"shards/{shard}.tsv", folder / f"audio/{shard}.csv"
-        former = {path: rest for path, *rest in map(_split, _lines(folder / name))}
-        lines = _listed(part, former)
-        if list(former) == [file.path for file in part] and lines != (
-            as_was := _listed(part, former, keep=True)
-        ):
-            digest = _digest(as_was)
+        listed = _lines(folder / name)
+        former = {path: rest for path, *rest in map(_split, listed)}
+        news = [file for file in part if former.get(file.path, [""])[0] != file.stamp]
+        since = {path: stamps[-1] for path, stamps in former.items()}
+        if news and list(former) == [file.path for file in part]:
+            now = _digest(f"{file.path}\t{file.stamp}" for file in news)
             if (
-                _same_bytes(part, former, table, corpus_root(corpus))
+                _same_bytes(news, former, table, corpus_root(corpus))
                 if kept is None
-                else kept.get(shard) == digest
+                else kept.get(shard) == now
             ):
-                lines, same[shard] = as_was, digest
-        shards[shard] = _digest(f"{path}\t{since}" for path, _, since in map(_split, lines))
-        lists[name] = lines
+                same[shard], news = now, []
+        since |= {file.path: file.stamp for file in news}
+        shards[shard] = _digest(f"{file.path}\t{since[file.path]}" for file in part)
+        lines = [f"{path}\t{stamp}\t{since[path]}" for path, _, stamp in part]
+        if lines != listed:
+            lists[name] = lines
     if len(same) > MANY and kept is None:
         logging.getLogger(__name__).warning(
             "%s: %d shards have files with new times and the same bytes, which were read to see "
             "that. `snakemake --force %s/index.json` notes it.",
             *(corpus_root(corpus), len(same), folder),
         )
-    new = {name: lines for name, lines in lists.items() if _lines(folder / name) != lines}
-    return Index(shards, _digest(texts), new, same)
-
-
-def _listed(part: list[AudioFile], former: dict[str, list[str]], keep: bool = False) -> list[str]:
-    """The lines of a shard's list. `keep`: no content has changed since the `former` one."""
-    lines = []
-    for path, _, stamp in part:
-        was = former.get(path)
-        lines.append(f"{path}\t{stamp}\t{was[-1] if was and (keep or was[0] == stamp) else stamp}")
-    return lines
+    return Index(shards, _digest(texts), lists, same)
 
 
 def _same_bytes(
-    part: list[AudioFile], former: dict[str, list[str]], table: Path, root: Path
+    news: list[AudioFile], former: dict[str, list[str]], table: Path, root: Path
 ) -> bool:
-    """Whether the files of a shard have other times alone than when they were listed.
+    """Whether files with new stamps have the bytes that they had when they were listed.
 
-    What bytes they had stands in the table that the shard's resampling left. Only files whose
-    stamp is new are read.
+    What bytes they had stands in the table that the shard's resampling left.
     """
     if not table.exists():
         return False
@@ -276,8 +269,7 @@ def _same_bytes(
         former[file.path][0].split(":")[0] == file.stamp.split(":")[0]  # as large as it was
         and (root / file.path).is_file()
         and digests.get(file.path) == sha256(root / file.path)
-        for file in part
-        if former[file.path][0] != file.stamp
+        for file in news
     )
 
 
