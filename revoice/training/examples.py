@@ -47,7 +47,7 @@ def attach_codes(
 def check_codes(path: str | Path, codec: Mapping[str, Any]) -> None:
     """Raise ValueError where a file's codes are of another codec than `codec`, a codec.json.
 
-    Codes of an earlier version, which name none, are accepted with a warning.
+    Those of an earlier version, which name none, are accepted with a warning.
     """
     stored, expected = codec_of_codes(path), identity(codec)
     if stored is None:

@@ -42,7 +42,7 @@ class Metrics:
         self.board = SummaryWriter(str(work / "tensorboard"), purge_step=here.step + 1)
 
     def write(self, here: Progress, split: str, result: dict[str, float], *more: float) -> None:
-        """One row; `more`: learning rate, gradient norm and speed, which validation lacks."""
+        """A row, and a line of log or bar; `more`: learning rate, gradient norm, frames per s."""
         if self.file is None:
             return
         numbers = [result["loss"], result["top10_accuracy"], *more]
@@ -54,15 +54,12 @@ class Metrics:
             self.board.add_scalar(f"{name}/{split}", number, here.step)
         if split == "dev":
             log.info("step %d: dev loss %.4f, top10 %.4f", here.step, *numbers)
-
-    def show(
-        self, here: Progress, result: dict[str, float], lr: float, speed: float, seconds: float
-    ) -> None:
-        """Training's row on the bar, or as a line of the log; it took `seconds` so far."""
-        loss, top10, total = result["loss"], result["top10_accuracy"], self.bar.total
+            return
+        loss, top10, lr, _, speed = numbers
         self.bar.set_postfix(loss=loss, top10=top10, frames_s=speed)
         if self.bar.disable:
-            left = tqdm.format_interval(seconds / here.step * max(0, total - here.step))
+            total = self.bar.total
+            left = tqdm.format_interval(here.seconds / here.step * max(0, total - here.step))
             log.info(
                 "step %d/%d, epoch %d: loss %.4f, top10 %.4f, lr %.2e, %d frames/s, %s left",
                 *(here.step, total, here.epoch, loss, top10, lr, speed, left),

@@ -151,13 +151,13 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
             numbers = torch.tensor(here.interval, device=ranks.device, dtype=torch.float64)
             total = ranks.all_reduce_sum(numbers)
             result, speed = figures(total[:4]), float(total[4]) / here.interval_seconds
+            here.seconds = state.seconds()
             metrics.write(here, "train", result, lr, here.grad_norm, speed)
             if not math.isfinite(result["loss"]):
                 raise RuntimeError(
                     f"experiments.{job.name}.{part}: the loss is {result['loss']} at step "
                     f"{here.step}. Lower lr, lengthen the warm-up, or set precision: fp32"
                 )
-            metrics.show(here, result, lr, speed, state.seconds())
             here.interval, here.interval_seconds = [0.0] * 5, 0.0
 
 

@@ -81,10 +81,9 @@ def test_exclusion_gives_a_reason(cuts: CutSet) -> None:
         "more than 4 frames per text symbol": {"max_frames_per_symbol": 4},
     }
     assert examples.exclusion_reason(cut, LimitsConfig(min_seconds=0)) is None
-    for reason, limits in cases.items():
-        assert (
-            examples.exclusion_reason(cut, LimitsConfig(**({"min_seconds": 0} | limits))) == reason
-        )
+    for reason, values in cases.items():
+        limits = LimitsConfig(**({"min_seconds": 0} | values))
+        assert examples.exclusion_reason(cut, limits) == reason
     row = examples.excluded_row(cut, "why")
     assert (row["id"], row["frames"], row["symbols"]) == (cut.id, frames, symbols)
     assert row["reason"] == "why"
