@@ -82,86 +82,113 @@ def cluster(folder: Path, nodes: int = 1, kill_wait: int = 10) -> Iterator[Envir
     Raises:
         RuntimeError: a daemon ended, or the nodes were not ready in time; with the logs' ends.
     """
-    ports = _free_ports(nodes + 1)
     host = socket.gethostname().split(".")[0]
-    (folder / "state").mkdir()
-    key = folder / "munge.key"
-    key.write_bytes(os.urandom(128))
-    key.chmod(0o400)
     names = [host] if nodes == 1 else [f"node{i + 1}" for i in range(nodes)]
-    lines = [NODE.format(name=n, host=host, port=p) for n, p in zip(names, ports[1:], strict=True)]
+    conf = _configure(folder, host, names, kill_wait)
+    environment = _environment(folder, conf)
+    daemons = _Daemons(folder, environment)
+    try:
+        daemons.start_munge()
+        daemons.start("slurmctld", "-D", "-f", str(conf))
+        daemons.wait(
+            lambda: _run(["scontrol", "ping"], environment).returncode == 0, "slurmctld starts"
+        )
+        for name in names:
+            (folder / f"spool-{name}").mkdir()
+            daemons.start("slurmd", "-D", "-f", str(conf), *([] if nodes == 1 else ["-N", name]))
+        daemons.wait(lambda: _idle_nodes(environment) == nodes, "nodes become idle")
+        yield environment
+    finally:
+        daemons.stop()
+
+
+def _configure(folder: Path, host: str, names: list[str], kill_wait: int) -> Path:
+    """Write SLURM's configuration; returns the path of slurm.conf."""
+    controller, *ports = _free_ports(len(names) + 1)
+    lines = [NODE.format(name=n, host=host, port=p) for n, p in zip(names, ports, strict=True)]
     conf = folder / "slurm.conf"
     conf.write_text(
         SLURM_CONF.format(
             folder=folder,
             host=host,
             user=getpass.getuser(),
-            controller_port=ports[0],
+            controller_port=controller,
             kill_wait=kill_wait,
             nodes="\n".join(lines),
         )
     )
+    (folder / "state").mkdir()
     # GPUs on paper: SLURM counts and assigns them, their device files are empty
     for name in ("gpu0", "gpu1"):
         (folder / name).touch()
     (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-1]\n")
     if _version() >= (23, 11):
         (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
-    environment = _clean_environment() | {"SLURM_CONF": str(conf)}
+    return conf
+
+
+def _environment(folder: Path, conf: Path) -> Environment:
+    """What the cluster's clients need to find it."""
     # Snakemake's job step drops SLURM_CONF on its way to srun; from there on it is kept
     srun = folder / "bin" / "srun"
     srun.parent.mkdir()
     srun.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {_which("srun")} "$@"\n')
     srun.chmod(0o755)
-    environment["PATH"] = f"{srun.parent}:{environment['PATH']}"
+    environment = _clean_environment() | {"SLURM_CONF": str(conf)}
+    return environment | {"PATH": f"{srun.parent}:{environment['PATH']}"}
 
-    processes: list[subprocess.Popen[bytes]] = []
 
-    def start(name: str, *arguments: str) -> None:
-        with open(folder / f"{name}.out", "ab") as log:
+class _Daemons:
+    """What runs in a cluster's folder."""
+
+    def __init__(self, folder: Path, environment: Environment) -> None:
+        self.folder, self.environment = folder, environment
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, name: str, *arguments: str) -> None:
+        with open(self.folder / f"{name}.out", "ab") as log:
             # should this process be killed, its daemons are not left behind
             command = ["setpriv", "--pdeathsig", "TERM", str(_which(name)), *arguments]
             process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        processes.append(process)
+        self.processes.append(process)
 
-    def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            ended = [p for p in processes if p.poll() is not None]
-            if ended or time.monotonic() > deadline:
-                reason = f"{ended[0].args} ended" if ended else f"not in {seconds:.0f} s"
-                raise RuntimeError(f"SLURM: {what}: {reason}\n{_tails(folder)}")
-            time.sleep(0.2)
-
-    try:
-        socket_path = folder / "munge.socket"
-        start(
+    def start_munge(self) -> None:
+        """SLURM's authentication, with a key of its own."""
+        key, path = self.folder / "munge.key", self.folder / "munge.socket"
+        key.write_bytes(os.urandom(128))
+        key.chmod(0o400)
+        self.start(
             "munged",
             "--foreground",
             "--force",  # the folder need not be one that munged would choose
-            f"--socket={socket_path}",
+            f"--socket={path}",
             f"--key-file={key}",
-            f"--pid-file={folder}/munged.pid",
-            f"--seed-file={folder}/munge.seed",
-            f"--log-file={folder}/munged.log",
+            f"--pid-file={self.folder}/munged.pid",
+            f"--seed-file={self.folder}/munge.seed",
+            f"--log-file={self.folder}/munged.log",
         )
-        until(socket_path.exists, "munged starts")
-        start("slurmctld", "-D", "-f", str(conf))
-        until(lambda: _run(["scontrol", "ping"], environment).returncode == 0, "slurmctld starts")
-        for name in names:
-            (folder / f"spool-{name}").mkdir()
-            start("slurmd", "-D", "-f", str(conf), *([] if nodes == 1 else ["-N", name]))
-        until(lambda: _idle_nodes(environment) == nodes, "nodes become idle")
-        yield environment
-    finally:
-        if len(processes) > 1:
-            _run(["scancel", "--signal=KILL", "--user", getpass.getuser()], environment)
-            _run(["scancel", "--user", getpass.getuser()], environment)
-        for process in reversed(processes):
+        self.wait(path.exists, "munged starts")
+
+    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+        """Wait for something; a RuntimeError when a daemon ends, or it takes too long."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            ended = [p for p in self.processes if p.poll() is not None]
+            if ended or time.monotonic() > deadline:
+                reason = f"{ended[0].args} ended" if ended else f"not in {seconds:.0f} s"
+                raise RuntimeError(f"SLURM: {what}: {reason}\n{_tails(self.folder)}")
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """End all jobs, then the daemons."""
+        if len(self.processes) > 1:
+            _run(["scancel", "--signal=KILL", "--user", getpass.getuser()], self.environment)
+            _run(["scancel", "--user", getpass.getuser()], self.environment)
+        for process in reversed(self.processes):
             process.terminate()
-        for process in processes:
+        for process in self.processes:
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:

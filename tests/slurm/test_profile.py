@@ -1,10 +1,12 @@
 """A SLURM that works, and where the profile puts jobs on it."""
 
 import subprocess
+import time
 from pathlib import Path
 
 from tests.helpers.cluster import Environment, Run, gpus_of, jobs_of
 
+ONGOING = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING"}
 SMALL = """
 rule all:
     input: "all.txt"
@@ -30,13 +32,13 @@ rule all_codes:
 
 
 def test_batch_job_runs(slurm: Environment, tmp_path: Path) -> None:
-    subprocess.run(
-        ["sbatch", "--wait", "--ntasks=1", "--output=said", "--wrap=srun echo $((6 * 7))"],
-        env=slurm,
-        cwd=tmp_path,
-        check=True,
-        timeout=60,
-    )
+    command = ["sbatch", "--ntasks=1", "--output=said", "--wrap=srun echo $((6 * 7))"]
+    subprocess.run(command, env=slurm, cwd=tmp_path, check=True, timeout=60)
+    deadline = time.monotonic() + 60
+    while (state := jobs_of(slurm, tmp_path)[0]["JobState"]) in ONGOING:  # `--wait` looks seldom
+        assert time.monotonic() < deadline, state
+        time.sleep(0.1)
+    assert state == "COMPLETED"
     assert (tmp_path / "said").read_text() == "42\n"
 
 
