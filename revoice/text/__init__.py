@@ -31,24 +31,20 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     if name not in ("vallex", "espeak"):
         raise ValueError(f"{path} holds no tokenizer: its name is {name!r}, not vallex or espeak.")
     try:
-        tokenizer: Tokenizer
         if name == "vallex":
-            tokenizer = VallexTokenizer(stored["mend"], stored["symbols"], stored["languages"])
-        else:
-            tokenizer = EspeakTokenizer(stored["symbols"], stored.get("wrapped", False))
+            return VallexTokenizer(stored["mend"], stored["symbols"], stored["languages"])
+        return EspeakTokenizer(stored["symbols"], stored.get("wrapped", False))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is not a whole {name} tokenizer ({type(error).__name__}: {error}). "
             "If the workflow made it, delete it and run again."
         ) from None
-    return tokenizer
 
 
 def check_tokenizer(tokenizer: Tokenizer, meta: Mapping[str, Any], grown: bool = False) -> None:
     """Raise ValueError unless a model was trained with this tokenizer.
 
     Args:
-        tokenizer: what its text would be converted with.
         meta: the model's JSON; under "tokenizer" it has the `tokenizer.meta` of its training.
         grown: the tokenizer may have new symbols after those of the model, which is to grow.
     """

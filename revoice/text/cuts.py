@@ -24,10 +24,6 @@ def tokenize_cuts(
     symbols, with which the published model was trained: a text that has some among others is
     reported, and kept under either policy.
 
-    Args:
-        cuts: each with one supervision that has `text` and `language`.
-        policy: what becomes of a bad text.
-
     Returns:
         The cuts in their order, with `tokens` (list of int), `token_languages` (list of str, one
         per token), `phonemes` (str) and `tokenizer` (str, its name and digest) in the
@@ -44,19 +40,17 @@ def tokenize_cuts(
             raise ValueError(
                 f"cut {cut.id} has {len(cut.supervisions)} supervisions; it needs exactly one"
             )
-    texts = [
-        (cut.supervisions[0].text or "", cut.supervisions[0].language or "") for cut in all_cuts
-    ]
+    said = [cut.supervisions[0] for cut in all_cuts]
+    texts = [(each.text or "", each.language or "") for each in said]
     converted, made_by = _convert(texts, tokenizer), _identity(tokenizer)
     kept = []
     rows: list[dict[str, Any]] = []
-    for cut, (text, _), tokens in zip(all_cuts, texts, converted, strict=True):
+    for cut, supervision, (text, _), tokens in zip(all_cuts, said, texts, converted, strict=True):
         reason, bad = judge(tokens, tokenizer.unknown)
         if reason:
             rows.append({"id": cut.id, "text": text, "reason": reason, "kept": not bad})
         if bad or isinstance(tokens, str):
             continue
-        supervision = cut.supervisions[0]
         custom = {
             **(supervision.custom or {}),
             "tokens": tokens.ids,
@@ -67,9 +61,7 @@ def tokenize_cuts(
         kept.append(fastcopy(cut, supervisions=[fastcopy(supervision, custom=custom)]))
     dropped = [row for row in rows if not row["kept"]]
     if dropped and policy == "fail":
-        shown = "\n".join(
-            f"  {row['id']}: {row['text']!r}: {row['reason']}" for row in dropped[:20]
-        )
+        shown = "\n".join(f"  {r['id']}: {r['text']!r}: {r['reason']}" for r in dropped[:20])
         more = f"\n  and {len(dropped) - 20} more" if len(dropped) > 20 else ""
         raise ValueError(
             f"{len(dropped)} of {len(all_cuts)} texts cannot be converted:\n{shown}{more}\n"
@@ -125,14 +117,13 @@ def _convert_one(text: tuple[str, str], tokenizer: Tokenizer) -> Tokens | str:
 def judge(tokens: Tokens | str, unknown: int) -> tuple[str, bool]:
     """What there is to report of a text, "" if nothing, and whether that makes it bad.
 
-    Args:
-        tokens: of the text, or why there are none.
-        unknown: the id of symbols outside the vocabulary.
+    `tokens` may be why there are none; `unknown` is the id of symbols outside the vocabulary.
     """
     if isinstance(tokens, str):
         return tokens, True
-    known = [s for s, i in zip(tokens.symbols, tokens.ids, strict=True) if i != unknown]
-    outside = sorted({s for s, i in zip(tokens.symbols, tokens.ids, strict=True) if i == unknown})
+    pairs = list(zip(tokens.symbols, tokens.ids, strict=True))
+    known = [symbol for symbol, i in pairs if i != unknown]
+    outside = sorted({symbol for symbol, i in pairs if i == unknown})
     if not any(sign.isalpha() for symbol in known for sign in symbol):
         return " ".join(["nothing of the text can be spoken", *outside]), True
     if outside:

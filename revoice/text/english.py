@@ -5,26 +5,13 @@ import re
 from num2words import num2words
 from text_unidecode import unidecode
 
-ABBREVIATIONS = {
-    "mr": "mister",
-    "mrs": "misess",  # sic: what the published model was trained with
-    "dr": "doctor",
-    "drs": "doctors",
-    "st": "saint",
-    "co": "company",
-    "ltd": "limited",
-    "jr": "junior",
-    "maj": "major",
-    "gen": "general",
-    "rev": "reverend",
-    "lt": "lieutenant",
-    "hon": "honorable",
-    "sgt": "sergeant",
-    "capt": "captain",
-    "col": "colonel",
-    "esq": "esquire",
-    "ft": "fort",
-}
+# sic, "misess": what the published model was trained with.
+WRITTEN_OUT = (
+    "mr=mister mrs=misess dr=doctor drs=doctors st=saint co=company ltd=limited jr=junior "
+    "maj=major gen=general rev=reverend lt=lieutenant hon=honorable sgt=sergeant capt=captain "
+    "col=colonel esq=esquire ft=fort"
+)
+ABBREVIATIONS = dict(pair.split("=") for pair in WRITTEN_OUT.split())
 ABBREVIATION = re.compile(rf"\b({'|'.join(ABBREVIATIONS)})\.")
 # An l with no vowel between it and the end of its word is dark.
 DARK_L = re.compile(r"l(?=[^aeiouæɑɔəɛɪʊ ]*(?: |$))")
@@ -47,14 +34,11 @@ def english_to_ipa(text: str, mend: bool = False) -> str:
     if mend:
         text = re.sub(r"\bmrs\.", "missus", text)
     text = ABBREVIATION.sub(lambda match: ABBREVIATIONS[match[1]], text)
-    text = spell_numbers(text)
-    words = text.split()
+    words = spell_numbers(text).split()
     if mend:
         spelled = {w for w, said in zip(words, _words_to_ipa(words), strict=True) if "*" in said}
         words = [part for w in words for part in (w.split("-") if w in spelled else [w])]
-    ipa = " ".join(_words_to_ipa(words))
-    ipa = re.sub(r"\s+", " ", ipa)
-    ipa = DARK_L.sub("ɫ", ipa)
+    ipa = DARK_L.sub("ɫ", re.sub(r"\s+", " ", " ".join(_words_to_ipa(words))))
     for sign, plain in (("r", "ɹ"), ("ʤ", "dʒ"), ("ʧ", "tʃ"), ("...", "…")):
         ipa = ipa.replace(sign, plain)
     return ipa
@@ -104,8 +88,7 @@ def _words_to_ipa(words: list[str]) -> list[str]:
     """IPA of each word, with the punctuation around it."""
     from eng_to_ipa import ipa_list
 
-    new = sorted({word for word in words if word not in _ipa_of_word})
-    if new:
+    if new := sorted(set(words) - _ipa_of_word.keys()):
         # Of several pronunciations eng_to_ipa itself takes the last.
         _ipa_of_word.update(zip(new, (found[-1] for found in ipa_list(new)), strict=True))
     return [_ipa_of_word[word] for word in words]

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from revoice.files import write_json
-from revoice.text.tokens import Tokens, symbols_digest
+from revoice.text.tokens import SymbolTable, Tokens
 
 WORD, PHONE, SYLLABLE = "_", "|", "-"
 PAD, BOS, EOS = SPECIAL = ("<pad>", "<bos>", "<eos>")
@@ -25,7 +24,7 @@ SILENT = re.compile(r"[()\[\]{}<>\"“”„«»《》「」『』_|*]")
 WORD_IN_PUNCTUATION = re.compile(r"([,.;:!?…¡¿-]*?)(-?\.?\w.*?|[^,.;:!?…¡¿-].*?|)([,.;:!?…¡¿-]*)")
 
 
-class EspeakTokenizer:
+class EspeakTokenizer(SymbolTable):
     """Text in any of espeak's languages to phones, without stress marks.
 
     A symbol is a phone (`oʊ`), the separator `_` between words, or a punctuation mark. The table
@@ -38,6 +37,7 @@ class EspeakTokenizer:
     """
 
     name = "espeak"
+    options = ("wrapped",)
     pad = 0
     unknown = -1  # no row: only `batch` gives it
 
@@ -51,18 +51,10 @@ class EspeakTokenizer:
     def build(
         cls, texts: Iterable[tuple[str, str]], base: "EspeakTokenizer | None" = None
     ) -> "EspeakTokenizer":
-        """The tokenizer with the symbols that occur in (text, language) pairs.
-
-        `base`: a tokenizer whose table comes first, as it is; only new symbols follow, sorted.
-        """
-        of_language: dict[str, list[str]] = {}
-        for text, language in texts:
-            of_language.setdefault(language, []).append(text)
-        found = {WORD}
-        for language, language_texts in of_language.items():
-            found.update(*espeak_symbols(language_texts, language))
+        """The tokenizer for (text, language) pairs; symbols that `base` lacks follow its own."""
         old = base.symbols if base else SPECIAL
-        return cls([*old, *sorted(found - set(old))], wrapped=base is not None and base.wrapped)
+        new = {WORD, *all_symbols(texts)}.difference(old)
+        return cls([*old, *sorted(new)], wrapped=base is not None and base.wrapped)
 
     @classmethod
     def from_k2symbols(cls, path: str | Path) -> "EspeakTokenizer":
@@ -86,37 +78,14 @@ class EspeakTokenizer:
             raise ValueError(f"{path} is no symbol table: {error}") from None
 
     @property
-    def num_symbols(self) -> int:
-        return len(self.symbols)
-
-    @property
     def separator(self) -> tuple[int, ...]:
         """Ids between two texts that are joined."""
         return (self._ids[WORD],)
 
-    @property
-    def ends(self) -> tuple[int, ...]:
-        """Ids before and after a whole text: two or none."""
-        return (1, 2) if self.wrapped else ()
-
-    def digest(self, count: int | None = None) -> str:
-        """SHA-256 of what the ids mean; of the first `count` of them."""
-        return symbols_digest(self.name + " wrapped" * self.wrapped, self.symbols[:count])
-
-    @property
-    def meta(self) -> dict[str, str]:
-        """What a model stores of its tokenizer, for `check_tokenizer`."""
-        return {"name": self.name, "sha256": self.digest()}
-
     def __call__(self, text: str, language: str) -> Tokens:
-        """Symbols, ids and a language per symbol.
+        """The tokens of a plain text; `language` is a code such as `en_GB`, or espeak's own.
 
-        Args:
-            text: plain text.
-            language: a code such as `en`, `en_GB` or `de`, or espeak's own.
-
-        Raises:
-            ValueError: a language that espeak does not have, a symbol outside the table.
+        Raises ValueError for a language that espeak does not have, and a symbol outside the table.
         """
         (tokens,) = self.batch([text], language)
         if lacking := {s for s, i in zip(*tokens[:2], strict=True) if i == self.unknown}:
@@ -127,10 +96,7 @@ class EspeakTokenizer:
         return tokens
 
     def read_as(self, language: str) -> str:
-        """espeak's code of a language.
-
-        Raises ValueError for a language that espeak does not have.
-        """
+        """espeak's code of a language; ValueError for one that espeak does not have."""
         return espeak_code(language)
 
     def batch(self, texts: Sequence[str], language: str) -> list[Tokens]:
@@ -139,10 +105,6 @@ class EspeakTokenizer:
             Tokens(found, [self._ids.get(s, self.unknown) for s in found], [language] * len(found))
             for found in espeak_symbols(texts, language)
         ]
-
-    def save(self, path: str | Path) -> None:
-        """Write the definition as JSON, for `load_tokenizer`."""
-        write_json(path, {"name": self.name, "wrapped": self.wrapped, "symbols": self.symbols})
 
 
 def espeak_symbols(texts: Sequence[str], language: str) -> list[list[str]]:
@@ -172,11 +134,17 @@ def espeak_symbols(texts: Sequence[str], language: str) -> list[list[str]]:
     return symbols
 
 
-def espeak_code(language: str) -> str:
-    """espeak's code of a language.
+def all_symbols(texts: Iterable[tuple[str, str]]) -> set[str]:
+    """What espeak writes for (text, language) pairs, those of a language together."""
+    of_language: dict[str, list[str]] = {}
+    for text, language in texts:
+        of_language.setdefault(language, []).append(text)
+    lists = [espeak_symbols(same, language) for language, same in of_language.items()]
+    return {symbol for symbols in lists for of_text in symbols for symbol in of_text}
 
-    Raises ValueError for one that espeak does not have.
-    """
+
+def espeak_code(language: str) -> str:
+    """espeak's code of a language; ValueError for one that espeak does not have."""
     code = language.replace("_", "-")
     known = {name.lower(): name for name in _voices()}
     for name in (code.lower(), code.lower().split("-")[0]):

@@ -16,7 +16,7 @@ def frame(
         texts: token ids, and a language per token, of each; none is empty.
         separator: token ids between two texts; they come with the later one.
         ends: token ids before and after the whole, with the language of the token beside them.
-        language: a separator has the language of the token before it, or of the one after it.
+        language: whose language a separator has: of the token before it, or after it.
     """
     framed: list[tuple[list[int], list[str]]] = []
     for ids, languages in texts:

@@ -3,36 +3,14 @@
 import logging
 import re
 
-# Zhuyin to IPA, the longest match first.
-IPA = {
-    # finals of two signs
-    "ㄧㄢ": "jɛn", "ㄧㄣ": "in", "ㄧㄥ": "iŋ", "ㄨㄥ": "ʊŋ",
-    "ㄩㄝ": "ɥɛ", "ㄩㄢ": "ɥæn", "ㄩㄣ": "ɥn", "ㄩㄥ": "jʊŋ",
-    # a glide after labials that Zhuyin does not write
-    "ㄅㄛ": "p⁼wo", "ㄆㄛ": "pʰwo", "ㄇㄛ": "mwo", "ㄈㄛ": "fwo",
-    # initials
-    "ㄅ": "p⁼", "ㄆ": "pʰ", "ㄇ": "m", "ㄈ": "f", "ㄉ": "t⁼", "ㄊ": "tʰ", "ㄋ": "n", "ㄌ": "l",
-    "ㄍ": "k⁼", "ㄎ": "kʰ", "ㄏ": "x", "ㄐ": "tʃ⁼", "ㄑ": "tʃʰ", "ㄒ": "ʃ",
-    "ㄓ": "ts`⁼", "ㄔ": "ts`ʰ", "ㄕ": "s`", "ㄖ": "ɹ`", "ㄗ": "ts⁼", "ㄘ": "tsʰ", "ㄙ": "s",
-    # finals
-    "ㄚ": "a", "ㄛ": "o", "ㄜ": "ə", "ㄝ": "ɛ", "ㄞ": "aɪ", "ㄟ": "eɪ", "ㄠ": "ɑʊ", "ㄡ": "oʊ",
-    "ㄢ": "an", "ㄣ": "ən", "ㄤ": "ɑŋ", "ㄥ": "əŋ", "ㄦ": "əɻ", "ㄧ": "i", "ㄨ": "u", "ㄩ": "ɥ",
-    # tones
-    "ˉ": "→", "ˊ": "↑", "ˇ": "↓↑", "ˋ": "↓", "˙": "",
-    # punctuation
-    "，": ",", "、": ",", "；": ",", "：": ",", "。": ".", "！": "!", "？": "?", "—": "-",
-}  # fmt: skip
+from revoice.files import PACKAGE, read_json
 
+TABLES = read_json(PACKAGE / "text/mandarin.json")
+# Zhuyin to IPA, a glide after labials that Zhuyin does not write, tones, punctuation.
+IPA: dict[str, str] = TABLES["ipa"]
 # The names of the Latin letters, as Mandarin speakers say them.
-LETTERS = {
-    "a": "ㄟˉ", "b": "ㄅㄧˋ", "c": "ㄙㄧˉ", "d": "ㄉㄧˋ", "e": "ㄧˋ", "f": "ㄝˊㄈㄨˋ", "g": "ㄐㄧˋ",
-    "h": "ㄝˇㄑㄩˋ", "i": "ㄞˋ", "j": "ㄐㄟˋ", "k": "ㄎㄟˋ", "l": "ㄝˊㄛˋ", "m": "ㄝˊㄇㄨˋ",
-    "n": "ㄣˉ", "o": "ㄡˉ", "p": "ㄆㄧˉ", "q": "ㄎㄧㄡˉ", "r": "ㄚˋ", "s": "ㄝˊㄙˋ", "t": "ㄊㄧˋ",
-    "u": "ㄧㄡˉ", "v": "ㄨㄧˉ", "w": "ㄉㄚˋㄅㄨˋㄌㄧㄡˋ", "x": "ㄝˉㄎㄨˋㄙˋ", "y": "ㄨㄞˋ",
-    "z": "ㄗㄟˋ",
-}  # fmt: skip
-
-SIGN = re.compile("|".join(sorted(IPA, key=len, reverse=True)))
+LETTERS: dict[str, str] = TABLES["letters"]
+SIGN = re.compile("|".join(sorted(IPA, key=len, reverse=True)))  # the longest match first
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -79,9 +57,7 @@ def _words_to_zhuyin(text: str) -> str:
             zhuyin += word
             continue
         # pypinyin leaves the first tone unmarked.
-        syllables = [
-            re.sub("(?<=[ㄅ-ㄩ])$", "ˉ", syllable)
-            for syllable in lazy_pinyin(word, style=Style.BOPOMOFO)
-        ]
-        zhuyin += " " * bool(zhuyin) + "".join(syllables)
+        syllables = lazy_pinyin(word, style=Style.BOPOMOFO)
+        marked = (re.sub("(?<=[ㄅ-ㄩ])$", "ˉ", syllable) for syllable in syllables)
+        zhuyin += " " * bool(zhuyin) + "".join(marked)
     return zhuyin

@@ -1,9 +1,11 @@
-"""What a tokenizer gives."""
+"""What a tokenizer gives, and what all tokenizers have."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
+
+from revoice.files import write_json
 
 
 class Tokens(NamedTuple):
@@ -18,7 +20,34 @@ class Tokens(NamedTuple):
     languages: list[str]  # one per symbol
 
 
-def symbols_digest(name: str, symbols: Sequence[str]) -> str:
-    """SHA-256, in hexadecimal, of what the ids of the tokenizer `name` mean."""
-    definition = json.dumps([name, list(symbols)], ensure_ascii=False)
-    return hashlib.sha256(definition.encode()).hexdigest()
+class SymbolTable:
+    """The symbols of a tokenizer, index = id, and what a model and files say of them."""
+
+    name: str
+    symbols: list[str]
+    options: tuple[str, ...]  # attributes that are saved
+    wrapped = False  # whether the model reads a whole text between the ids 1 and 2
+
+    @property
+    def num_symbols(self) -> int:
+        return len(self.symbols)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Ids before and after a whole text: two or none."""
+        return (1, 2) if self.wrapped else ()
+
+    def digest(self, count: int | None = None) -> str:
+        """SHA-256, in hexadecimal, of what the ids mean; of the first `count` of them."""
+        named = [self.name + " wrapped" * self.wrapped, self.symbols[:count]]
+        return hashlib.sha256(json.dumps(named, ensure_ascii=False).encode()).hexdigest()
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """What a model stores of its tokenizer, for `check_tokenizer`."""
+        return {"name": self.name, "sha256": self.digest()}
+
+    def save(self, path: str | Path) -> None:
+        """Write the definition as JSON, for `load_tokenizer`."""
+        stored = {option: getattr(self, option) for option in self.options}
+        write_json(path, {"name": self.name, **stored, "symbols": self.symbols})

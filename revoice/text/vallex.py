@@ -2,19 +2,17 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.resources import files
-from pathlib import Path
 
 import tokenizers
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import Whitespace
 
-from revoice.files import read_json, write_json
+from revoice.files import PACKAGE, read_json
 from revoice.text.english import english_to_ipa
-from revoice.text.espeak import espeak_symbols
+from revoice.text.espeak import all_symbols, espeak_symbols
 from revoice.text.japanese import japanese_to_ipa
 from revoice.text.mandarin import mandarin_to_ipa
-from revoice.text.tokens import Tokens, symbols_digest
+from revoice.text.tokens import SymbolTable, Tokens
 
 LANGUAGES = {"en": english_to_ipa, "zh": mandarin_to_ipa, "ja": japanese_to_ipa}
 UNKNOWN = "[UNK]"
@@ -22,7 +20,7 @@ TAG = re.compile(r"\[([A-Z]{2,3})\](.*?)\[\1\]", re.DOTALL)
 STRAY_TAG = re.compile(r"\[([A-Z]{2,3})\]")
 
 
-class VallexTokenizer:
+class VallexTokenizer(SymbolTable):
     """Text in English, Mandarin or Japanese to the symbols of the published VALL-E X model.
 
     The ids are those of the original front end, mistakes included; `mend` corrects what it plainly
@@ -37,10 +35,10 @@ class VallexTokenizer:
     """
 
     name = "vallex"
+    options = ("mend", "languages")
     pad = 3
     unknown = 0
     separator: tuple[int, ...] = ()  # ids between two texts that are joined
-    ends: tuple[int, ...] = ()  # ids before and after a whole text
 
     def __init__(
         self,
@@ -48,7 +46,8 @@ class VallexTokenizer:
         symbols: Sequence[str] | None = None,
         languages: Sequence[str] = (),
     ) -> None:
-        published = published_symbols()
+        # five special tokens, then symbols in code-point order
+        published: list[str] = read_json(PACKAGE / "text/vallex_symbols.json")
         self.mend = mend
         self.symbols = list(symbols or published)
         self.languages = tuple(languages)
@@ -60,32 +59,12 @@ class VallexTokenizer:
         self._tokenizer = tokenizers.Tokenizer(BPE(vocabulary, [], unk_token=UNKNOWN))
         self._tokenizer.pre_tokenizer = Whitespace()
 
-    @property
-    def num_symbols(self) -> int:
-        return len(self.symbols)
-
-    def digest(self, count: int | None = None) -> str:
-        """SHA-256 of what the ids mean; of the first `count` of them.
-
-        `mend` is no part of it: it changes no symbol.
-        """
-        return symbols_digest(self.name, self.symbols[:count])
-
-    @property
-    def meta(self) -> dict[str, str]:
-        """What a model stores of its tokenizer, for `check_tokenizer`."""
-        return {"name": self.name, "sha256": self.digest()}
-
     def __call__(self, text: str, language: str) -> Tokens:
-        """Symbols, ids and a language per symbol.
+        """The tokens of a text, plain or with spans: "[ZH]我说[ZH][EN]good morning[EN]".
 
-        Args:
-            text: plain, or with tagged spans: "[ZH]我说[ZH][EN]good morning[EN]".
-            language: of everything outside tags: en, zh, ja, with or without a region (`en_GB`),
-                or one of `languages`.
-
-        Raises:
-            ValueError: a language that this tokenizer does not read, a tag that is not closed.
+        `language` is that of everything outside tags: en, zh, ja, with or without a region
+        (`en_GB`), or one of `languages`. Raises ValueError for a language that this tokenizer does
+        not read, and a tag that is not closed.
         """
         tokens = Tokens([], [], [])
         for span, spoken in self._spans(text, language):
@@ -101,10 +80,7 @@ class VallexTokenizer:
         return [self(text, language) for text in texts]
 
     def read_as(self, language: str) -> str:
-        """The name under which a language is read: `en` for `en_GB`.
-
-        Raises ValueError for a language that this tokenizer does not read.
-        """
+        """The name under which a language is read, `en` for `en_GB`; ValueError where it is not."""
         known = self._known(language)
         if known is None:
             readable = ", ".join((*LANGUAGES, *self.languages))
@@ -120,29 +96,11 @@ class VallexTokenizer:
         What espeak writes for them and the table lacks follows the old symbols, in code-point
         order; old ids stay what they are.
         """
-        new: dict[str, list[str]] = {}
-        for text, language in texts:
-            if self._known(language) not in LANGUAGES:
-                new.setdefault(language.lower(), []).append(text)
-        signs = {
-            sign
-            for language, language_texts in new.items()
-            for symbols in espeak_symbols(language_texts, language)
-            for sign in "".join(symbols)
-        }
+        new = [(text, name.lower()) for text, name in texts if self._known(name) not in LANGUAGES]
+        signs = {sign for symbol in all_symbols(new) for sign in symbol}
         symbols = [*self.symbols, *sorted(signs - set(self.symbols))]
-        languages = tuple(dict.fromkeys([*self.languages, *sorted(new)]))
+        languages = tuple(dict.fromkeys([*self.languages, *sorted({name for _, name in new})]))
         return VallexTokenizer(self.mend, symbols, languages)
-
-    def save(self, path: str | Path) -> None:
-        """Write the definition as JSON, for `load_tokenizer`."""
-        definition = {
-            "name": self.name,
-            "mend": self.mend,
-            "languages": list(self.languages),
-            "symbols": self.symbols,
-        }
-        write_json(path, definition)
 
     def _spans(self, text: str, language: str) -> Iterator[tuple[str, str]]:
         """The parts of a text with their languages, tags removed."""
@@ -161,7 +119,6 @@ class VallexTokenizer:
             yield text, self.read_as(language)
 
     def _known(self, language: str) -> str | None:
-        """The name under which `language` is read, None if it is not."""
         for name in (language.lower(), re.split("[-_]", language.lower())[0]):
             if name in LANGUAGES or name in self.languages:
                 return name
@@ -173,9 +130,3 @@ class VallexTokenizer:
         else:
             ipa = "".join(espeak_symbols([text], language)[0])
         return re.sub(r"(?<=[^.,!?\-…~])\Z", ".", ipa)
-
-
-def published_symbols() -> list[str]:
-    """The table of the published model: five special tokens, then symbols in code-point order."""
-    symbols: list[str] = read_json(Path(str(files("revoice.text") / "vallex_symbols.json")))
-    return symbols

@@ -17,7 +17,7 @@ from revoice.files import PACKAGE
 # The modules that can change what a script writes. A test compares them with what it reaches.
 MODEL = "model model.checkpoint model.valle"
 TEXT = "text text.cuts text.english text.espeak text.japanese text.mandarin text.tokens text.vallex"
-TEXT += " text/vallex_symbols.json"
+TEXT += " text/mandarin.json text/vallex_symbols.json"
 READS = {
     "fetch_corpus": "corpus.asterisk",
     "fetch_recipe": "",
