@@ -157,11 +157,8 @@ class _Bare(ast.NodeTransformer):
 
 def _is_text(node: ast.AST) -> bool:
     """Whether a statement is a string and nothing else: a docstring."""
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    value = getattr(node, "value", None) if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 # Fields that say nothing, or not in every version.
@@ -170,9 +167,7 @@ SILENT = {"ctx", "kind", "type_comment", "type_params", "lineno", "simple"}
 
 def _written(node: Any) -> Iterator[str]:
     """A node and all below it; what is empty is left out, as versions differ in it."""
-    if isinstance(node, ast.JoinedStr):
-        yield f"f({''.join(map(repr, _parts_of(node)))})"
-    elif isinstance(node, ast.AST):
+    if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for name, value in ast.iter_fields(node):
             if name not in SILENT and value is not None and value != []:
@@ -180,22 +175,6 @@ def _written(node: Any) -> Iterator[str]:
                 yield from _written(value)
         yield ")"
     elif isinstance(node, list):
-        yield "["
-        for each in node:
-            yield from _written(each)
-            yield ","
-        yield "]"
+        yield f"[{','.join(''.join(_written(each)) for each in node)}]"
     else:
         yield repr(node)
-
-
-def _parts_of(node: ast.JoinedStr) -> Iterator[str]:
-    """What an f-string is put together from, neighbouring texts as one."""
-    text = ""
-    for part in node.values:
-        if isinstance(part, ast.Constant):
-            text += str(part.value)
-        else:
-            yield from (text, "".join(_written(part)))
-            text = ""
-    yield text
