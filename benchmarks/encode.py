@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,7 +87,7 @@ def one_by_one(codec: EncodecCodec, audio: Audio) -> Codes:
         ]
 
 
-def in_batches(codec: EncodecCodec, audio: Audio, size: int = 4) -> Codes:
+def in_batches(codec: EncodecCodec, audio: Audio, size: int = 8) -> Codes:
     """What the encode rule does in each process; `audio` is sorted by length."""
     batches = (audio[at : at + size] for at in range(0, len(audio), size))
     return [codes for batch in batches for codes in encode_batch(codec, batch)]
@@ -168,6 +169,53 @@ def recordings(folder: Path | None, minutes: float, seed: int) -> Audio:
     return sorted(audio, key=len)
 
 
+def race(
+    ways: dict[str, tuple[int, Callable[[Audio], Codes]]], audio: Audio, rounds: int, parts: int
+) -> tuple[dict[str, float], dict[str, Codes]]:
+    """Seconds that each way takes, and its codes.
+
+    The recordings are dealt into parts, short and long ones each; of a part the fastest round
+    counts. A way comes with the number of torch's threads.
+    """
+    times = {name: np.full(parts, np.inf) for name in ways}
+    codes: dict[str, Codes] = {name: [np.empty((0, 8), np.int16)] * len(audio) for name in ways}
+    for _ in range(rounds):
+        for part in range(parts):
+            for name, (threads, way) in ways.items():
+                torch.set_num_threads(threads)
+                start = time.perf_counter()
+                codes[name][part::parts] = way(audio[part::parts])
+                times[name][part] = min(times[name][part], time.perf_counter() - start)
+    return {name: float(took.sum()) for name, took in times.items()}, codes
+
+
+def write(result: dict[str, Any], folder: Path) -> None:
+    """Write encode.json and encode.md, and print the latter."""
+    write_json(folder / "encode.json", result)
+    lines = [
+        "# EnCodec: encoding one at a time, and what `encode` does",
+        "",
+        "{recordings} recordings, {seconds} s in {parts} parts, {cores} cores; of {rounds} rounds "
+        "in turn the fastest of each part. Load average {load} at the end. Random weights of the "
+        "right architecture.".format(**result),
+        "",
+        "| way | times real time | ratio | frames that differ | largest margin |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {row['way']} | {row['times_real_time']} | {row['ratio']} "
+            f"| {row['different']} of {row['frames']} | {row['largest_margin']:.1e} |"
+            for row in result["rows"]
+        ),
+        "",
+        "A margin is the difference between the squared distances of the two codes, relative to "
+        "the terms that it is computed from; 1e-4 is what float32 can lose there. What `encode` "
+        "does gives the same codes whatever the batches, processes and threads.",
+    ]
+    with atomic(folder / "encode.md") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", "utf-8")
+    print("\n".join(lines))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recordings", type=Path, help="folder of recordings; default: noise")
@@ -182,84 +230,42 @@ def main() -> None:
     model = random_model(args.seed)
     codec = EncodecCodec(model.state_dict())
 
-    context = get_context("spawn")
-    pool = ProcessPoolExecutor(cores, context, start_process, [model.state_dict()])
+    pool = ProcessPoolExecutor(cores, get_context("spawn"), start_process, [model.state_dict()])
     in_pool = partial(in_processes, pool, cores)
-    threads, processes = f"{cores} threads", f"{cores} processes"
+    in_pool(one_by_one, audio[: 4 * cores])  # processes start once, not in the measure
+    package = f"as the package comes, one at a time, {cores} threads"
     ways: dict[str, tuple[int, Callable[[Audio], Codes]]] = {
-        f"as the package comes, one at a time, {threads}": (cores, partial(out_of_the_box, model)),
-        f"folded, inference mode, one at a time, {threads}": (cores, partial(one_by_one, codec)),
-        f"folded, inference mode, one at a time, {processes}": (1, partial(in_pool, one_by_one)),
-        f"segments of 2 s and batches of 4 of similar length, {threads}": (
+        package: (cores, partial(out_of_the_box, model)),
+        f"folded, inference mode, one at a time, {cores} threads": (
             cores,
-            partial(in_batches, codec),
+            partial(one_by_one, codec),
         ),
-        f"the same with batches of 16, {processes}": (
-            1,
-            partial(in_pool, partial(in_batches, size=16)),
-        ),
-        f"the same with batches of 4, {processes} (what `encode` does)": (
+        f"the same in {cores} processes": (1, partial(in_pool, one_by_one)),
+        f"what `encode` does: segments, batches of 8, {cores} processes": (
             1,
             partial(in_pool, in_batches),
         ),
     }
-    # Parts of short and long recordings each; what counts of a part is its fastest round
-    parts = [audio[part :: args.parts] for part in range(args.parts)]
-    times: dict[str, list[float]] = {name: [float("inf")] * len(parts) for name in ways}
-    codes: dict[str, Codes] = {name: [np.empty((0, 8), np.int16)] * len(audio) for name in ways}
-    in_pool(one_by_one, audio[: 4 * cores])  # processes start once, not in the measure
-    for _ in range(args.rounds):
-        for number, part in enumerate(parts):
-            for name, (count, way) in ways.items():
-                torch.set_num_threads(count)
-                start = time.perf_counter()
-                codes[name][number :: args.parts] = way(part)
-                took = time.perf_counter() - start
-                times[name][number] = min(times[name][number], took)
-
-    base = next(iter(ways))
-    rows = []
-    for name in ways:
-        took = sum(times[name])
-        rows.append(
-            {
-                "way": name,
-                "times_real_time": round(seconds / took, 2),
-                "ratio": round(sum(times[base]) / took, 2),
-                **differences(model, audio, codes[base], codes[name]),
-            }
-        )
-    folder = Path(__file__).parent
-    load = round(os.getloadavg()[1], 1)  # of the last five minutes, this program's part included
+    times, codes = race(ways, audio, args.rounds, args.parts)
+    rows = [
+        {
+            "way": name,
+            "times_real_time": round(seconds / took, 2),
+            "ratio": round(times[package] / took, 2),
+            **differences(model, audio, codes[package], codes[name]),
+        }
+        for name, took in times.items()
+    ]
     result = {
         "cores": cores,
-        "load": load,
+        "load": round(os.getloadavg()[1], 1),  # of five minutes, this program's part included
         "seconds": round(seconds, 1),
         "recordings": len(audio),
+        "rounds": args.rounds,
+        "parts": args.parts,
         "rows": rows,
     }
-    write_json(folder / "encode.json", result)
-    lines = [
-        "# EnCodec: encoding one at a time, and what `encode` does",
-        "",
-        f"{len(audio)} recordings, {seconds / 60:.1f} minutes in {args.parts} parts, {cores} "
-        f"cores; of {args.rounds} rounds in turn the fastest of each part. Load average {load} at "
-        "the end. Random weights of the right architecture.",
-        "",
-        "| way | times real time | ratio | frames that differ | largest margin |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {row['way']} | {row['times_real_time']} | {row['ratio']} "
-            f"| {row['different']} of {row['frames']} | {row['largest_margin']:.1e} |"
-            for row in rows
-        ),
-        "",
-        "A margin is the difference between the squared distances of the two codes, relative to "
-        "the terms that it is computed from; 1e-4 is what float32 can lose there.",
-    ]
-    with atomic(folder / "encode.md") as temporary:
-        temporary.write_text("\n".join(lines) + "\n", "utf-8")
-    print("\n".join(lines))
+    write(result, Path(__file__).parent)
 
 
 if __name__ == "__main__":
