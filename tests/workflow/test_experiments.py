@@ -333,6 +333,24 @@ def test_a_model_by_lifeitengs_trainer(record: Record, copy: Path, snakemake: Sn
     assert "given/tokenizer.json is a table of the tokenizer espeak" in run.output
 
 
+def test_nothing_steps_in_for_the_codec_that_a_model_was_trained_on(
+    record: Record, copy: Path, snakemake: Snakemake
+) -> None:
+    """Said before anything is encoded."""
+    shutil.rmtree(copy / "data/codec")
+    config: dict[str, Any] = json.loads(json.dumps(record.values))
+    encodec = {"fallback": "world", "url": "http://127.0.0.1:9/nobody/listens.th"}
+    config["codecs"] = {"encodec": encodec}
+    run = snakemake(copy, "results/run2/ar/model.safetensors", *ONE_THREAD, config=config)
+    assert run.returncode != 0
+    assert run.jobs == ["fetch_codec encodec"]
+    assert "WORLD cannot step in: the model that experiment run2" in run.output
+    config["experiments"]["run2"]["codec"] = "world"
+    run = snakemake(copy, "-n", config=config)
+    assert run.returncode != 0
+    assert "experiments.run2: `init: vallex` was trained on EnCodec's codes" in run.output
+
+
 def changed_run(record: Record, name: str, part: str, **values: Any) -> dict[str, Any]:
     """The record's configuration with other values in one stage."""
     config: dict[str, Any] = json.loads(json.dumps(record.values))
