@@ -9,6 +9,7 @@ from typing import IO
 
 import torch
 
+log = logging.getLogger(__name__)
 _claimed: list[IO[str]] = []  # files that this process holds until it ends
 
 
@@ -44,6 +45,4 @@ def claim_gpus(count: int) -> None:
             return
     for claimed in free.values():
         claimed.close()
-    logging.getLogger(__name__).warning(
-        "%d of %d cards are free, not %d", len(free), len(cards), count
-    )
+    log.warning("%d of %d cards are free, not %d", len(free), len(cards), count)

@@ -58,8 +58,7 @@ def download(
         timeout: seconds to wait for a connection and for each further piece.
         wait: seconds before the second attempt, doubled for each further one.
 
-    Raises:
-        DownloadError: the server refuses, cannot be reached, or sends something else.
+    Raises DownloadError: the server refuses, cannot be reached, or sends something else.
     """
     path = Path(path)
     expected = (expected or "").lower()
@@ -118,25 +117,21 @@ def _transfer(url: str, part: Path, resumable: bool, timeout: float) -> None:
             headers["If-Range"] = validator
 
     with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+        sent = response.headers.get("Content-Range", "")
         if response.status_code == requests.codes.requested_range_not_satisfiable:
-            if response.headers.get("Content-Range") == f"bytes */{offset}":
+            if sent == f"bytes */{offset}":
                 return  # it was whole already
             _forget(part)
             raise requests.ConnectionError("the server does not have that part of the file")
         response.raise_for_status()
         continued = response.status_code == requests.codes.partial_content
-        if continued and not response.headers.get("Content-Range", "").startswith(
-            f"bytes {offset}-"
-        ):
+        if continued and not sent.startswith(f"bytes {offset}-"):
             _forget(part)
             raise requests.ConnectionError("the server sent another part of the file than asked")
         if not continued:
             write_json(note, {"url": url, "validator": _validator(response)})
-        received = 0
         with open(part, "ab" if continued else "wb") as file:
-            for block in response.iter_content(BLOCK):
-                file.write(block)
-                received += len(block)
+            received = sum(file.write(block) for block in response.iter_content(BLOCK))
         length = response.headers.get("Content-Length")
         if length is not None and received != int(length):
             raise requests.ConnectionError(f"{received} of {length} bytes arrived")
@@ -157,9 +152,7 @@ def _refused(error: requests.RequestException) -> bool:
     """Whether the server's answer will be the same next time."""
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return True
-    if error.response is None:
-        return False
-    status = error.response.status_code
+    status = getattr(error.response, "status_code", 0)
     return 400 <= status < 500 and status not in {408, 425, 429}
 
 

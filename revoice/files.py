@@ -21,9 +21,8 @@ if not RESOURCES.is_dir():
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place when the block ends well.
 
-    The temporary name ends in the same suffixes, for writers that look at them (`.jsonl.gz`).
-    The caller may create a file or a folder there. On an exception it is removed and `path`
-    is left as it was.
+    Its name is the same, for writers that look at suffixes. The caller may create a file or a
+    folder there. On an exception it is removed and `path` is left as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,11 +39,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 def sha256(path: str | Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -33,15 +33,13 @@ def evaluate(
         max_train_cuts: how many training cuts, drawn with `seed`; None: all.
         ends: ids before and after a text, as `tokenizer.ends`.
 
-    Returns:
-        {"ar": {"train": {"loss", "top10_accuracy", "positions"}, ...}, "nar": {...}}, the NAR's
-        with the same figures for each of "quantizers": {"1": ..., "7": ...}.
+    Returns {"ar": {"train": {"loss", "top10_accuracy", "positions"}, ...}, "nar": {...}}, the NAR's
+    with the same figures for each of "quantizers": {"1": ..., "7": ...}.
     """
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {part: {} for part in models}
     for part, model in models.items():
         model.to(device)
         dataset = CodesDataset(model.config.pad, model.config.languages, ends=ends)
-        results[part] = {}
         for split, path in splits.items():
             cuts: Iterable[Cut] = CutSet.from_jsonl_lazy(path)
             if split == "train" and max_train_cuts is not None:

@@ -1,7 +1,8 @@
 """What hears one clip: a recognizer, speaker embeddings, DNSMOS.
 
 Every measure is a package of its own that may be missing or fail on a clip; then the reason
-stands where the number would be, and the other measures go on.
+stands where the number would be, and the other measures go on. Its models are loaded once per
+process, on first use.
 """
 
 import importlib
@@ -24,43 +25,37 @@ def measure_clip(path: str, language: str, prompt: str, config: ScoreConfig) -> 
 
     Args:
         path: an audio file, or "" for a clip that does not exist.
-        language: of the text, e.g. "en" or "en-us".
         prompt: another recording of the same speaker, or "".
-        config: which measures.
 
     Returns:
         `transcript` (str), `similarity` (cosine of speaker embeddings, -1 to 1), `dnsmos`
         (overall quality, 1 to 5), `seconds`; None for what is left out or failed, and `notes`,
         {measure: reason}, for what failed.
     """
-    result: dict[str, Any] = dict.fromkeys((*MEASURES, "seconds"))
-    notes: dict[str, str] = {}
-    result["notes"] = notes
+    result: dict[str, Any] = dict.fromkeys((*MEASURES, "seconds")) | {"notes": {}}
     if not path:
         return result
     samples, _ = librosa.load(path, sr=RATE, mono=True)
     result["seconds"] = round(len(samples) / RATE, 3)
-    measures: dict[str, Callable[[], Any]] = {
-        "transcript": lambda: transcribe(samples, language, config),
-        "similarity": lambda: round(speaker_similarity(samples, prompt), 4),
-        "dnsmos": lambda: round(dnsmos(samples), 3),
+    measures: dict[str, tuple[str | None, Callable[[], Any]]] = {
+        "transcript": (config.recognizer, lambda: transcribe(samples, language, config)),
+        "similarity": (config.similarity, lambda: round(speaker_similarity(samples, prompt), 4)),
+        "dnsmos": (config.dnsmos, lambda: round(dnsmos(samples), 3)),
     }
-    switched_on = (config.recognizer, config.similarity, config.dnsmos)
-    for name, wanted in zip(MEASURES, switched_on, strict=True):
+    for name, (wanted, measure) in measures.items():
         if wanted is None:
             continue
         try:
-            result[name] = measures[name]()
+            result[name] = measure()
         except Exception as error:  # whatever a measure's package raises, the others go on
-            notes[name] = " ".join(str(error).split()) or type(error).__name__
+            result["notes"][name] = " ".join(str(error).split()) or type(error).__name__
     return result
 
 
 def transcribe(samples: np.ndarray, language: str, config: ScoreConfig) -> str:
     """What the configured recognizer hears in (N,) float32 samples at 16 kHz.
 
-    Raises:
-        ValueError: a language other than English with pocketsphinx.
+    Raises ValueError for a language other than English with pocketsphinx.
     """
     language = language.split("-")[0]
     if config.recognizer == "whisper":
@@ -83,8 +78,7 @@ def transcribe(samples: np.ndarray, language: str, config: ScoreConfig) -> str:
 def speaker_similarity(samples: np.ndarray, prompt: str) -> float:
     """Cosine of the speaker embeddings of (N,) float32 samples at 16 kHz and of a file.
 
-    Raises:
-        ValueError: there is no prompt, or one of the two holds no voice.
+    Raises ValueError where there is no prompt, or one of the two holds no voice.
     """
     if not prompt:
         raise ValueError("no other recording of this speaker to compare with")
@@ -98,13 +92,9 @@ def dnsmos(samples: np.ndarray) -> float:
     return float(_dnsmos()(np.clip(samples, -1, 1), RATE, False)["ovrl_mos"])
 
 
-# Models are loaded once per process, on first use.
-
-
 @cache
 def _pocketsphinx() -> Any:
-    decoder = importlib.import_module("pocketsphinx").Decoder
-    return decoder(samprate=RATE, loglevel="FATAL")
+    return importlib.import_module("pocketsphinx").Decoder(samprate=RATE, loglevel="FATAL")
 
 
 @cache

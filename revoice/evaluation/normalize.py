@@ -9,37 +9,19 @@ way on both sides: four figures without a separator are read like a year or an e
 import re
 import unicodedata
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from num2words import num2words
 
-# Symbols that are read out, and short forms that have one reading. English only.
-SYMBOLS = {"%": "percent", "&": "and", "@": "at", "#": "pound", "*": "star", "+": "plus"}
-SYMBOLS |= {"=": "equals", "°": "degrees"}
-CURRENCIES = {"$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent")}
-SPELLINGS = {
-    "cancelled": "canceled",
-    "centre": "center",
-    "colour": "color",
-    "dr": "doctor",
-    "favourite": "favorite",
-    "honour": "honor",
-    "mr": "mister",
-    "mrs": "missus",
-    "neighbour": "neighbor",
-    "ok": "okay",
-    "programme": "program",
-    "theatre": "theater",
-    "thru": "through",
-    "travelled": "traveled",
-    "vs": "versus",
-}
+from revoice.files import PACKAGE, read_json
+
+# Symbols that are read out, currencies with their parts, and short forms that have one reading.
+ENGLISH = read_json(PACKAGE / "evaluation/english.json")
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _SCALES = "hundred|thousand|million|billion|trillion"
-_UNITS = [num2words(n) for n in [*range(20), *range(20, 100, 10)]]
-_COUNTED = "|".join(
-    _UNITS + [num2words(n, to="ordinal") for n in [*range(1, 20), *range(20, 100, 10)]]
-)
+_NUMBERS = [*range(20), *range(20, 100, 10)]
+_UNITS = [num2words(n) for n in _NUMBERS]
+_COUNTED = "|".join(_UNITS + [num2words(n, to="ordinal") for n in _NUMBERS[1:]])
 
 
 def normalize(text: str, language: str = "en") -> list[str]:
@@ -73,13 +55,14 @@ def join_compounds(hypothesis: list[str], reference: list[str]) -> list[str]:
     joined: list[str] = []
     position = 0
     while position < len(hypothesis):
-        word = hypothesis[position]
-        both = "".join(hypothesis[position : position + 2])
-        if word not in words and both != word and both in words:
+        word, both = hypothesis[position], "".join(hypothesis[position : position + 2])
+        if word in words:
+            joined.append(word)
+        elif both in words:
             joined.append(both)
-            position += 2
-            continue
-        joined += pairs[word] if word in pairs and word not in words else [word]
+            position += 1
+        else:
+            joined += pairs.get(word, [word])
         position += 1
     return joined
 
@@ -89,15 +72,15 @@ def _english(text: str) -> list[str]:
     text = re.sub(r"\b(?:[a-z]\.\s?)+[a-z](?:\.|\b)", lambda s: re.sub(r"[.\s]", "", s[0]), text)
     address = r"\b(?:[\w-]+\.)+(?:com|org|net|edu|gov)\b"
     text = re.sub(address, lambda name: name[0].replace(".", " dot "), text)
-    for symbol, names in CURRENCIES.items():
+    for symbol, names in ENGLISH["currencies"].items():
         amount = rf"{re.escape(symbol)}\s?({_NUMBER})(?:\s({_SCALES})\b)?"
         text = re.sub(amount, partial(_money, names=names), text)
     text = re.sub(r"\b(\d{1,2}):(\d\d)\b(\s?[ap]\.?m\b)?", _time, text)
     text = re.sub(rf"({_NUMBER})(?:st|nd|rd|th)\b", lambda n: _ordinal(n[1]), text)
-    text = re.sub(r"\b(\d{1,3}0)'?s\b", lambda n: _decade(n[1]), text)
+    text = re.sub(r"\b(\d{1,3}0)'?s\b", lambda n: re.sub(r"y$", "ie", _figures(n[1])) + "s", text)
     text = re.sub(rf"(?:(?<=\s)|^)[-−](?={_NUMBER})", "minus ", text)
     text = re.sub(_NUMBER, lambda n: f" {_figures(n[0])} ", text)
-    for symbol, name in SYMBOLS.items():
+    for symbol, name in ENGLISH["symbols"].items():
         text = text.replace(symbol, f" {name} ")
     text = re.sub(r"(?<=\w)'(?=\w)|(?<=s)'(?=\s|$)", "", text)  # don't, party's, parties'
     text = re.sub(r"[^\w\s]|_", " ", text)
@@ -106,20 +89,15 @@ def _english(text: str) -> list[str]:
     text = re.sub(rf"\b({_SCALES}) and (?=(?:{_COUNTED})\b)", r"\1 ", text)
     text = re.sub(rf"\b(dollars?|pounds?|euros?) and (?=(?:{_COUNTED})\b)", r"\1 ", text)
     text = re.sub(rf"\ba (?=(?:{_SCALES})\b)", "one ", text)
-    return _letters_joined([SPELLINGS.get(word, word) for word in text.split()])
+    return _letters_joined([ENGLISH["spellings"].get(word, word) for word in text.split()])
 
 
 def _letters_joined(words: list[str]) -> list[str]:
     """Runs of single letters as one word, unless they may be the words "a" and "i" alone."""
     joined: list[str] = []
-    run: list[str] = []
-    for word in [*words, ""]:
-        if len(word) == 1 and word.isalpha():
-            run.append(word)
-            continue
-        joined += ["".join(run)] if set(run) - {"a", "i"} else run
-        joined += [word] if word else []
-        run = []
+    for single, run in groupby(words, lambda word: len(word) == 1 and word.isalpha()):
+        together = list(run)
+        joined += ["".join(together)] if single and set(together) - {"a", "i"} else together
     return joined
 
 
@@ -140,10 +118,6 @@ def _figures(number: str) -> str:
 
 def _ordinal(number: str) -> str:
     return num2words(int(number.replace(",", "").partition(".")[0]), to="ordinal").replace("-", " ")
-
-
-def _decade(number: str) -> str:
-    return re.sub(r"y$", "ie", _figures(number)) + "s"
 
 
 def _money(found: re.Match[str], names: tuple[str, str]) -> str:

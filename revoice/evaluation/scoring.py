@@ -35,17 +35,14 @@ def score_sentences(
         sentences: one row per sentence with the columns `COLUMNS`. `prompt`, `recording`,
             `reconstruction` and `synthesis` are paths of audio files, empty where there is
             none; other columns (`ended`, `frames`) are carried along.
-        config: which recognizer and which measures; None leaves one out.
-        threads: processes that measure clips side by side.
+        threads: processes that measure clips side by side; they change no result.
 
     Returns:
         Clips, one row per sentence and kind (see `measure_clip` for its numbers; `words` and
         `errors` are those of the word error rate, `notes` says what could not be measured and
-        why), and the summary of `summarize`. Neither depends on `threads`.
+        why), and the summary of `summarize`.
 
-    Raises:
-        ValueError: a column is missing.
-        FileNotFoundError: a file that a row names does not exist.
+    Raises ValueError for a missing column, FileNotFoundError for a file that a row names.
     """
     if missing := [column for column in COLUMNS if column not in sentences.columns]:
         raise ValueError(f"the table of sentences lacks the columns {', '.join(missing)}")
@@ -60,9 +57,7 @@ def score_sentences(
     )
     seconds = time.perf_counter() - started
     log.info("%d clips in %.1f s, %.2f s each", len(rows), seconds, seconds / max(len(rows), 1))
-    clips = pd.DataFrame(
-        [_counted(row | values) for row, values in zip(rows, measured, strict=True)]
-    )
+    clips = pd.DataFrame([_counted(r | values) for r, values in zip(rows, measured, strict=True)])
     return clips, summarize(clips, config)
 
 
@@ -135,32 +130,36 @@ def _text(value: Any) -> str:
 def _counted(row: dict[str, Any]) -> dict[str, Any]:
     """A clip with its word errors and its notes as one line."""
     transcript, notes = row["transcript"], row["notes"]
-    row["words"], row["errors"] = len(normalize(row["text"], row["language"])), None
     if not row["wav"] and row["kind"] == "synthesis":
-        transcript = ""
-        notes = {"synthesis": "no sound, so all words count as missed"}
-    if transcript is not None:
-        row["errors"] = word_errors(row["text"], transcript, row["language"])[0]
-    row["notes"] = "; ".join(f"{measure}: {reason}" for measure, reason in notes.items())
-    return row
+        transcript, notes = "", {"synthesis": "no sound, so all words count as missed"}
+    errors, words = word_errors(row["text"], transcript or "", row["language"])
+    told = "; ".join(f"{measure}: {reason}" for measure, reason in notes.items())
+    return row | {"notes": told, "words": words, "errors": None if transcript is None else errors}
 
 
 def _rate(heard: pd.DataFrame, of_kind: pd.DataFrame, wanted: str | None) -> float | str:
-    if wanted is None:
-        return MISSING + "switched off"
     # a kind whose clips were never heard has no rate, even if missing clips count as errors
-    if of_kind["transcript"].notna().any() and heard["words"].sum():
-        return round(float(heard["errors"].sum() / heard["words"].sum()), 4)
-    return MISSING + _reason(of_kind, "transcript")
+    known = of_kind["transcript"].notna().any() and heard["words"].sum()
+    rate = heard["errors"].sum() / heard["words"].sum() if known else None
+    return _or_reason(rate, of_kind, "transcript", wanted)
 
 
 def _mean(of_kind: pd.DataFrame, measure: str, wanted: str | None) -> float | str:
+    values = of_kind[measure].dropna()
+    return _or_reason(values.mean() if len(values) else None, of_kind, measure, wanted)
+
+
+def _or_reason(
+    value: float | None, of_kind: pd.DataFrame, measure: str, wanted: str | None
+) -> float | str:
+    """A number with four decimals, or what is said in its place."""
     if wanted is None:
         return MISSING + "switched off"
-    values = of_kind[measure].dropna()
-    if len(values):
-        return round(float(values.mean()), 4)
-    return MISSING + _reason(of_kind, measure)
+    if value is not None:
+        return round(float(value), 4)
+    if not (of_kind["wav"] != "").any():
+        return MISSING + "no clips"
+    return MISSING + next(iter(_reasons(of_kind, measure).index), "no words to compare")
 
 
 def _reasons(of_kind: pd.DataFrame, measure: str) -> pd.Series:
@@ -168,20 +167,13 @@ def _reasons(of_kind: pd.DataFrame, measure: str) -> pd.Series:
     return of_kind["notes"].str.extract(rf"(?:^|; ){measure}: ([^;]*)")[0].value_counts()
 
 
-def _reason(of_kind: pd.DataFrame, measure: str) -> str:
-    if not (of_kind["wav"] != "").any():
-        return "no clips"
-    reasons = _reasons(of_kind, measure)
-    return str(reasons.index[0]) if len(reasons) else "no words to compare"
-
-
 def _remarks(of_kind: pd.DataFrame) -> str:
     """What a reader of the summary must know: clips left out of a number, and why."""
-    remarks = []
-    for measure in (*MEASURES, "synthesis"):
-        for reason, count in _reasons(of_kind, measure).items():
-            remarks.append(f"{measure} of {count} of {len(of_kind)} sentences: {reason}")
-    return "; ".join(remarks)
+    return "; ".join(
+        f"{measure} of {count} of {len(of_kind)} sentences: {reason}"
+        for measure in (*MEASURES, "synthesis")
+        for reason, count in _reasons(of_kind, measure).items()
+    )
 
 
 def _with_version(package: str | None) -> str:

@@ -3,7 +3,7 @@
 import logging
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -33,10 +33,9 @@ class Utterance:
     cut: Cut | None = None
 
 
-def prompt_of(cut: Cut) -> Prompt:
-    """A tokenized cut with codes as the model's voice prompt."""
-    supervision = cut.supervisions[0]
-    return Prompt(supervision.tokens, supervision.token_languages, cut.load_codes())
+def _tokens(cut: Cut) -> tuple[list[int], list[str]]:
+    """Ids and languages of a tokenized cut, one per symbol."""
+    return cut.supervisions[0].tokens, cut.supervisions[0].token_languages
 
 
 def tokens_of(utterance: Utterance, tokenizer: Tokenizer) -> tuple[list[int], list[str]]:
@@ -45,8 +44,7 @@ def tokens_of(utterance: Utterance, tokenizer: Tokenizer) -> tuple[list[int], li
     Raises ValueError for a further sentence that the tokenizer cannot convert.
     """
     if utterance.cut:
-        supervision = utterance.cut.supervisions[0]
-        return supervision.tokens, supervision.token_languages
+        return _tokens(utterance.cut)
     try:
         tokens = tokenizer(utterance.text, utterance.language)
     except ValueError as error:
@@ -62,10 +60,9 @@ def request_of(utterance: Utterance, tokenizer: Tokenizer) -> Request:
 
     Between the prompt's text and the utterance's stands what stands between words.
     """
-    said, prompt = tokens_of(utterance, tokenizer), prompt_of(utterance.prompt)
-    texts = [(prompt.ids, prompt.languages), said]
+    texts = [_tokens(utterance.prompt), tokens_of(utterance, tokenizer)]
     before, after = frame(texts, tokenizer.separator, tokenizer.ends, language="after")
-    return Request(*after, prompt=replace(prompt, ids=before[0], languages=before[1]))
+    return Request(*after, prompt=Prompt(*before, utterance.prompt.load_codes()))
 
 
 def choose_utterances(
@@ -82,11 +79,7 @@ def choose_utterances(
     of test. It is drawn from the eight whose length is nearest above `prompt_seconds`; where all
     are shorter, it is the longest. The draw depends on the seed and the utterance alone.
 
-    Args:
-        count: how many of the test split; None: all.
-
-    Raises:
-        ValueError: no other recording of a speaker can be the prompt.
+    `count` None: all of the test split. Raises ValueError where a speaker has no other recording.
     """
     chosen = sorted(test, key=lambda cut: cut.id)
     if count is not None and count < len(chosen):
@@ -100,10 +93,8 @@ def choose_utterances(
             candidates += [cut for cut in test if cut.supervisions[0].speaker == speaker]
 
     def prompt_for(name: str, speaker: str) -> Cut:
-        others = sorted(
-            (cut for cut in of_speaker[speaker] if cut.id != name),
-            key=lambda cut: (cut.duration, cut.id),
-        )
+        others = [cut for cut in of_speaker[speaker] if cut.id != name]
+        others.sort(key=lambda cut: (cut.duration, cut.id))
         if not others:
             raise ValueError(
                 f"{name}: there is no other recording of {speaker} to be its prompt; "
@@ -147,11 +138,8 @@ def write_spoken(
         elif not result.ended:
             log.warning("%s: no EOS within %d frames", name, len(codes))
         rows.append(
-            {
-                "id": name,
-                "text": utterance.text,
-                "language": utterance.language,
-                "speaker": utterance.speaker,
+            {c: getattr(utterance, c) for c in ("id", "text", "language", "speaker")}
+            | {
                 "prompt_id": prompt.id,
                 "recording": cut.recording.sources[0].source if cut else None,
                 "prompt": prompt.recording.sources[0].source,

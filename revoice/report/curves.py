@@ -6,47 +6,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib.style
 import matplotlib.ticker
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from revoice.files import atomic
+from revoice.files import PACKAGE, atomic
 
 VALUES = {"loss": "Loss", "top10_accuracy": "Top10Accuracy"}
 STYLE: dict[str, dict[str, Any]] = {
     "train": {"color": "#3b82c4", "linewidth": 1.1},
     "dev": {"color": "#d9662b", "linewidth": 1.6, "marker": "o", "markersize": 3.5},
 }
-INK = "#3f4650"  # text and axes; a page may replace it by its own colour
+SETTINGS = PACKAGE / "report/templates/curves.mplstyle"
 NO_METADATA = dict.fromkeys(["Date", "Creator", "Format", "Type"])
-SETTINGS: dict[Any, Any] = {
-    "svg.hashsalt": "revoice",  # ids inside the SVG: otherwise random
-    "svg.fonttype": "none",  # text stays text: searchable, and small
-    "font.family": "sans-serif",
-    "font.sans-serif": ["system-ui", "Helvetica Neue", "Arial", "DejaVu Sans", "sans-serif"],
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "legend.frameon": False,
-} | {f"{part}.color": INK for part in ("text", "xtick", "ytick")}
-SETTINGS |= {"axes.edgecolor": INK, "axes.labelcolor": INK, "axes.titlecolor": INK}
 
 
 def write_curves(path: str | Path, metrics: Mapping[str, pd.DataFrame]) -> None:
     """Loss and top-10 accuracy against the step, a row of panels for each part, as one SVG.
 
-    Args:
-        path: the SVG file.
-        metrics: {"ar": metrics, "nar": metrics} with the columns `step`, `split` ("train" or
-            "dev"), `loss` and `top10_accuracy`; a part that was not trained is left out.
+    `metrics` is {"ar": metrics, "nar": metrics} with the columns `step`, `split` ("train" or
+    "dev"), `loss` and `top10_accuracy`; a part that was not trained is left out.
     """
     panels = [(part, value) for part in metrics for value in VALUES]
-    with matplotlib.rc_context(SETTINGS):
+    with matplotlib.style.context(SETTINGS):
         rows = max(len(metrics), 1)
         figure = Figure(figsize=(9, 3 * rows), layout="constrained")
         for number, (part, value) in enumerate(panels, 1):
@@ -60,18 +44,15 @@ def write_curves(path: str | Path, metrics: Mapping[str, pd.DataFrame]) -> None:
 def panel(part: str, metrics: pd.DataFrame, value: str) -> str:
     """One panel as an `<svg>` element for a page, with a transparent ground and `currentColor`.
 
-    Args:
-        part: "ar" or "nar".
-        metrics: as in `write_curves`.
-        value: "loss" or "top10_accuracy".
+    `metrics` are those of the part, as in `write_curves`, `value` one of their columns.
     """
-    with matplotlib.rc_context(SETTINGS | {"axes.facecolor": "none"}):
+    with matplotlib.style.context([SETTINGS, {"axes.facecolor": "none"}]):
         figure = Figure(figsize=(4.4, 2.75), layout="constrained")
         _draw(figure.add_subplot(), part, metrics, value)
-        svg = _svg(figure, "none")
+        svg, ink = _svg(figure, "none"), matplotlib.rcParams["text.color"]
     # names and rules inside the picture would be names and rules of the whole page
     svg = re.sub(r'<g id="[^"]*"', "<g", re.sub(r"(?s)<defs>\s*<style.*?</defs>", "", svg))
-    return svg[svg.index("<svg") :].replace(INK, "currentColor")
+    return svg[svg.index("<svg") :].replace(ink, "currentColor")
 
 
 def _draw(axes: Axes, part: str, metrics: pd.DataFrame, value: str) -> None:
@@ -85,9 +66,8 @@ def _draw(axes: Axes, part: str, metrics: pd.DataFrame, value: str) -> None:
     axes.grid(color="#808890", alpha=0.25, linewidth=0.6)
     if value == "top10_accuracy":
         axes.set_ylim(0, 1)
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        axes.legend(handles, labels, loc="best")
+    if axes.lines:
+        axes.legend(loc="best")
 
 
 def _svg(figure: Figure, ground: str) -> str:
@@ -97,11 +77,7 @@ def _svg(figure: Figure, ground: str) -> str:
 
 
 def read_metrics(paths: Mapping[str, str | Path]) -> dict[str, pd.DataFrame]:
-    """`metrics.csv` of every part that has one; the others are left out.
-
-    Raises:
-        ValueError: a file lacks a column that the curves need.
-    """
+    """`metrics.csv` of every part that has one; ValueError where one lacks a column."""
     metrics = {part: pd.read_csv(path) for part, path in paths.items() if Path(path).is_file()}
     for part, table in metrics.items():
         if missing := [c for c in ("step", "split", *VALUES) if c not in table.columns]:

@@ -1,11 +1,11 @@
 """The page to listen to: every test sentence, the tables and curves, and what made them."""
 
-import math
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from revoice.model import PARTS
 from revoice.report.curves import VALUES, panel, read_metrics
 from revoice.report.scores import explanations, read_scores, score_text, score_titles
 from revoice.report.tables import (
-    FOOTNOTES,
+    NOTES,
     evaluation_table,
     flatten,
     number_text,
@@ -29,18 +29,13 @@ from revoice.report.tables import (
     summary_table,
 )
 
+Link = Callable[[Any], str | None]  # from an audio file to that of the page
 PACKAGES = ["revoice", "snakemake", "lhotse", "torch", "encodec", "pyworld-prebuilt", "phonemizer"]
-TRAINING = {
-    "parameters": "Parameters",
-    "trainable_parameters": "Trained",
-    "steps": "Steps",
-    "epochs": "Epochs",
-    "best_epoch": "Best epoch",
-    "best_step": "Best step",
-    "minutes": "Minutes",
-    "peak_memory_mb": "Peak memory MB",
-    "device": "Device",
-}
+TRAINING = {"parameters": "Parameters", "trainable_parameters": "Trained", "steps": "Steps"}
+TRAINING |= {"epochs": "Epochs", "best_epoch": "Best epoch", "best_step": "Best step"}
+TRAINING |= {"minutes": "Minutes", "peak_memory_mb": "Peak memory MB", "device": "Device"}
+FIGURES = {"seconds": "{:.1f}\u202fs", "similarity": "similarity {:.2f}", "dnsmos": "DNSMOS {:.2f}"}
+TEXTS = dict.fromkeys(("id", "speaker", "prompt_id"), str)  # columns that may look like numbers
 
 
 @dataclass(frozen=True)
@@ -74,38 +69,22 @@ def read_experiment(
         seeds=seeds,
         evaluation=read_json(folder / "evaluation.json"),
         scores=read_scores(folder / "scores.csv"),
-        clips=pd.read_csv(
-            folder / "scores_per_sentence.csv", dtype={"id": str, "speaker": str, "prompt_id": str}
-        ),
+        clips=pd.read_csv(folder / "scores_per_sentence.csv", dtype=TEXTS),
         training={part: read_json(path) for part, path in records.items()},
-        metrics=read_metrics(
-            {part: path.with_name("metrics.csv") for part, path in records.items()}
-        ),
+        metrics=read_metrics({part: folder / part / "metrics.csv" for part in records}),
     )
 
 
 def compare(experiments: Iterable[Experiment]) -> pd.DataFrame:
     """The table of `revoice.report.tables.summary_table` for these experiments."""
-    return summary_table(
-        {
-            e.name: {"config": e.config, "evaluation": e.evaluation, "training": e.training}
-            for e in experiments
-        }
-    )
+    return summary_table({experiment.name: vars(experiment) for experiment in experiments})
 
 
 def write_page(path: str | Path, media: str | Path, experiments: Sequence[Experiment]) -> None:
-    """Write the page, and the audio it plays into a folder beside it.
+    """Write the page, and the audio it plays into the folder `media` below the page's own.
 
-    The page links to nothing outside its own folder, so that the folder can be copied.
-
-    Args:
-        path: `index.html`.
-        media: a folder below that of the page; what it held is replaced.
-        experiments: in the order in which they are shown.
-
-    Raises:
-        FileNotFoundError: an audio file that a table names does not exist.
+    The page links to nothing outside its own folder, so that the folder can be copied. What
+    `media` held is replaced. Raises FileNotFoundError for an audio file that a table names.
     """
     path, media = Path(path), Path(media)
     environment = jinja2.Environment(
@@ -117,12 +96,11 @@ def write_page(path: str | Path, media: str | Path, experiments: Sequence[Experi
     )
     with atomic(media) as folder:
         folder.mkdir()
-        link = _Media(folder, media.relative_to(path.parent).as_posix())
+        link = partial(_copied, folder, media.relative_to(path.parent))
         html = environment.get_template("index.html.j2").render(
             experiments=[_shown(experiment, link) for experiment in experiments],
             comparison=_table(compare(experiments)),
-            footnotes=FOOTNOTES,
-            kinds=list(KINDS.values()),
+            footnotes=NOTES["losses"],
             versions=versions(),
         )
     with atomic(path) as temporary:
@@ -140,24 +118,19 @@ def versions() -> dict[str, str]:
     return found
 
 
-class _Media:
-    """Copies audio into the page's folder, each content once, and gives the links."""
-
-    def __init__(self, folder: Path, link: str) -> None:
-        self.folder, self.link = folder, link
-
-    def __call__(self, source: Any) -> str | None:
-        if pd.isna(source) or not source:
-            return None
-        source = Path(source)
-        stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", source.stem)[:60]
-        name = f"{stem}-{sha256(source)[:10]}{source.suffix}"
-        if not (self.folder / name).exists():
-            shutil.copyfile(source, self.folder / name)
-        return f"{self.link}/{name}"
+def _copied(folder: Path, shown_as: Path, source: Any) -> str | None:
+    """The link to an audio file that is copied into the page's folder, each content once."""
+    if pd.isna(source) or not source:
+        return None
+    source = Path(source)
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", source.stem)[:60]
+    name = f"{stem}-{sha256(source)[:10]}{source.suffix}"
+    if not (folder / name).exists():
+        shutil.copyfile(source, folder / name)
+    return (shown_as / name).as_posix()
 
 
-def _shown(experiment: Experiment, link: _Media) -> dict[str, Any]:
+def _shown(experiment: Experiment, link: Link) -> dict[str, Any]:
     """What the template shows of an experiment."""
     config, evaluation = experiment.config, experiment.evaluation
     stages = {part: config[part] for part in PARTS if config.get(part)}
@@ -173,17 +146,12 @@ def _shown(experiment: Experiment, link: _Media) -> dict[str, Any]:
         "trained": [part.upper() for part in experiment.training],
         "scores": _scores(experiment.scores),
         "explanations": explanations(experiment.scores),
-        "sentences": [
-            _sentence(rows, link) for _, rows in experiment.clips.groupby("id", sort=False)
-        ],
+        "sentences": [_sentence(r, link) for _, r in experiment.clips.groupby("id", sort=False)],
         "evaluation": _table(evaluation_table(evaluation)),
         "quantizers": _table(quantizers_by_phase(quantizers)) if len(quantizers) else None,
         "training": _training(experiment.training),
         "curves": [
-            {
-                "svg": Markup(panel(part, metrics, value)),
-                "says": _says(part, metrics, value),
-            }
+            {"svg": Markup(panel(part, metrics, value)), "says": _says(part, metrics, value)}
             for part, metrics in experiment.metrics.items()
             for value in VALUES
         ],
@@ -193,40 +161,27 @@ def _shown(experiment: Experiment, link: _Media) -> dict[str, Any]:
     }
 
 
-def _sentence(rows: pd.DataFrame, link: _Media) -> dict[str, Any]:
+def _sentence(rows: pd.DataFrame, link: Link) -> dict[str, Any]:
     """One test sentence with its three clips."""
     first = rows.iloc[0]
     shown = {c: first[c] for c in ("id", "text", "language", "speaker", "prompt_id")}
-    clips = [_clip(row, row["kind"], link) for _, row in rows.iterrows()]
+    clips = [_clip(row, link) for _, row in rows.iterrows()]
     return shown | {"prompt": link(first["prompt"]), "clips": clips}
 
 
-def _clip(row: pd.Series, kind: str, link: _Media) -> dict[str, Any]:
-    """A player's file and figures, or why there is none."""
-    source = link(row["wav"])
-    why = {
-        "recording": "No recording: this sentence comes from the configuration.",
-        "reconstruction": "No reconstruction, for there is no recording.",
-        "synthesis": "No sound: the model ended before the first frame.",
-    }
-    transcript, errors = row["transcript"], row["errors"]
+def _clip(row: pd.Series, link: Link) -> dict[str, Any]:
+    """A player's file and figures; without a file the template says why there is none."""
     ended = str(row.get("ended", True)).lower() not in {"false", "0", "0.0"}
-    shown = {
-        "seconds": "{:.1f}\u202fs",
-        "similarity": "similarity {:.2f}",
-        "dnsmos": "DNSMOS {:.2f}",
-    }
     return {
-        "kind": kind,
-        "title": KINDS[kind],
-        "source": source,
-        "why": None if source else why[kind],
-        "figures": [form.format(row[c]) for c, form in shown.items() if not pd.isna(row[c])],
-        "heard": None if not source or pd.isna(transcript) else transcript,
-        "errors": None if pd.isna(errors) or not source else int(errors),
+        "kind": row["kind"],
+        "title": KINDS[row["kind"]],
+        "source": link(row["wav"]),
+        "figures": [form.format(row[c]) for c, form in FIGURES.items() if not pd.isna(row[c])],
+        "heard": None if pd.isna(row["transcript"]) else row["transcript"],
+        "errors": None if pd.isna(row["errors"]) else int(row["errors"]),
         "words": int(row["words"]),
-        "cut_off": kind == "synthesis" and bool(source) and not ended,
-        "notes": "" if pd.isna(row["notes"]) or not source else row["notes"],
+        "cut_off": row["kind"] == "synthesis" and not ended,
+        "notes": "" if pd.isna(row["notes"]) else row["notes"],
     }
 
 
@@ -261,7 +216,7 @@ def _table(table: pd.DataFrame) -> dict[str, Any]:
 def _grouped(text: str, value: Any) -> str:
     """Whole numbers with their thousands apart: 13 824 000."""
     whole = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if whole and text and not math.isnan(value) and value == int(value) and abs(value) >= 10000:
+    if whole and text and value == int(value) and abs(value) >= 10000:
         return f"{int(value):,}".replace(",", "\u202f")
     return text
 

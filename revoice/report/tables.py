@@ -1,111 +1,82 @@
 """The record's tables: loss and top-10 accuracy per experiment, and the experiments compared."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from revoice.files import atomic
+from revoice.files import PACKAGE, atomic, read_json
 from revoice.model import PARTS
 
 PHASES = {"train": "Train", "dev": "Valid", "test": "Test"}
-FOOTNOTES = [
-    "Loss: cross-entropy per position, natural logarithm. Top10Accuracy: share of positions whose"
-    " target is among the ten highest logits.",
-    "AR: the positions are the frames and one EOS at the end of each utterance. Frames that only"
-    " pad a batch are not counted as EOS targets in the loss, and EOS itself is not counted in the"
-    " accuracy.",
-    "NAR: quantizers 1 to 7 (the AR predicts quantizer 0) on the frames after the prompt; its row"
-    " above is over all seven.",
-]
+VALUES = {"loss": "loss", "top10_accuracy": "Top10Accuracy"}
+NOTES = read_json(PACKAGE / "report/notes.json")  # what the tables' rows and columns mean
 
 
 def evaluation_table(evaluation: Mapping[str, Any]) -> pd.DataFrame:
-    """The table `Phase | loss | Top10Accuracy` of one experiment.
+    """The table `Phase | loss | Top10Accuracy` of one experiment: AR Train, Valid, Test, then NAR.
 
-    Args:
-        evaluation: {"ar": {"train": {"loss", "top10_accuracy", "positions"}, "dev", "test"},
-            "nar": {...}}; the loss is per position. A part or split that is absent has no row.
-
-    Returns:
-        Rows AR Train, AR Valid, AR Test, NAR Train, NAR Valid, NAR Test.
+    `evaluation` is {"ar": {"train": {"loss", "top10_accuracy", "positions"}, "dev", "test"},
+    "nar": {...}}; the loss is per position. A part or split that is absent has no row.
     """
     rows = [
-        {
-            "Phase": f"{part.upper()} {phase}",
-            "loss": evaluation[part][split]["loss"],
-            "Top10Accuracy": evaluation[part][split]["top10_accuracy"],
-        }
+        (f"{part.upper()} {phase}", *(evaluation[part][split][value] for value in VALUES))
         for part in PARTS
         for split, phase in PHASES.items()
         if split in evaluation.get(part, {})
     ]
-    return pd.DataFrame(rows, columns=["Phase", "loss", "Top10Accuracy"])
+    return pd.DataFrame(rows, columns=["Phase", *VALUES.values()])
 
 
 def quantizer_table(evaluation: Mapping[str, Any]) -> pd.DataFrame:
     """The NAR's table `Phase | quantizer | loss | Top10Accuracy`, quantizers 1 to 7.
 
-    Args:
-        evaluation: as for `evaluation_table`; `nar` has {split: {"quantizers": {"1": {"loss",
-            "top10_accuracy"}, ...}}}.
+    `evaluation` is as for `evaluation_table`; `nar` has {split: {"quantizers": {"1": {"loss",
+    "top10_accuracy"}, ...}}}.
     """
-    rows = [
-        {
-            "Phase": f"NAR {phase}",
-            "quantizer": int(quantizer),
-            "loss": values["loss"],
-            "Top10Accuracy": values["top10_accuracy"],
-        }
-        for split, phase in PHASES.items()
-        for quantizer, values in sorted(
-            evaluation.get("nar", {}).get(split, {}).get("quantizers", {}).items(),
-            key=lambda item: int(item[0]),
-        )
-    ]
-    return pd.DataFrame(rows, columns=["Phase", "quantizer", "loss", "Top10Accuracy"])
+    rows = []
+    for split, phase in PHASES.items():
+        of_split = evaluation.get("nar", {}).get(split, {}).get("quantizers", {})
+        for q in sorted(of_split, key=int):
+            rows.append((f"NAR {phase}", int(q), *(of_split[q][value] for value in VALUES)))
+    return pd.DataFrame(rows, columns=["Phase", "quantizer", *VALUES.values()])
 
 
 def quantizers_by_phase(quantizers: pd.DataFrame) -> pd.DataFrame:
     """The quantizer table with a row per quantizer and each phase's loss and accuracy beside it."""
-    phases = list(dict.fromkeys(quantizers["Phase"]))
-    wide = pd.DataFrame({"quantizer": sorted(quantizers["quantizer"].unique())})
-    for phase in phases:
-        of_phase = quantizers[quantizers["Phase"] == phase].set_index("quantizer")
-        for value in ("loss", "Top10Accuracy"):
-            wide[f"{phase.removeprefix('NAR ')} {value}"] = wide["quantizer"].map(of_phase[value])
-    return wide
+    wide = []
+    for phase, rows in quantizers.groupby("Phase", sort=False):
+        title = str(phase).removeprefix("NAR ")
+        wide.append(rows.set_index("quantizer")[[*VALUES.values()]].add_prefix(f"{title} "))
+    return pd.concat(wide, axis=1).sort_index().reset_index()
 
 
 def write_tables(evaluation: Mapping[str, Any], markdown: str | Path, csv: str | Path) -> None:
     """Write `table.md`, with the NAR's quantizers and what made it, and `table.csv`.
 
     The CSV holds the record's columns for the six phases and, with a value in `quantizer`, the
-    NAR's quantizers.
-
-    Args:
-        evaluation: as for `evaluation_table`; `made_by` is {what: which}, e.g. {"codec": ...}.
-        markdown: path of the Markdown file.
-        csv: path of the CSV file.
+    NAR's quantizers. `evaluation` is as for `evaluation_table`; its `made_by` is {what: which},
+    e.g. {"codec": ...}.
     """
     table, quantizers = evaluation_table(evaluation), quantizer_table(evaluation)
     lines = [to_markdown(table), ""]
     if len(quantizers):
         lines += ["NAR per quantizer:", "", to_markdown(quantizers_by_phase(quantizers)), ""]
-    lines += [f"- {note}" for note in FOOTNOTES]
-    lines += made_by_lines(evaluation.get("made_by", {}))
-    with atomic(markdown) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", "utf-8")
+    write_markdown(markdown, lines, NOTES["losses"], evaluation.get("made_by", {}))
     whole = pd.concat([table.assign(quantizer=""), quantizers.astype({"quantizer": object})])
     with atomic(csv) as temporary:
         whole[["Phase", "quantizer", "loss", "Top10Accuracy"]].to_csv(temporary, index=False)
 
 
-def made_by_lines(made_by: Mapping[str, str]) -> list[str]:
-    """Provenance as the last lines of a Markdown table's file."""
-    return ["", "Made by:", "", *(f"- {what}: {which}" for what, which in made_by.items())]
+def write_markdown(
+    path: str | Path, lines: list[str], notes: list[str], made_by: Mapping[str, str]
+) -> None:
+    """Write tables with what they mean and what made them below."""
+    made = [f"- {what}: {which}" for what, which in made_by.items()]
+    lines = [*lines, *(f"- {note}" for note in notes), "", "Made by:", "", *made]
+    with atomic(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -165,12 +136,10 @@ def summary_table(experiments: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
         for part in PARTS:
             dev = values["evaluation"].get(part, {}).get("dev", {})
             training = values["training"].get(part) or {}
-            title = part.upper()
-            row[f"{title} Valid loss"] = dev.get("loss")
-            row[f"{title} Valid Top10Accuracy"] = dev.get("top10_accuracy")
+            title, seconds = part.upper(), training.get("seconds")
+            row |= {f"{title} Valid {shown}": dev.get(value) for value, shown in VALUES.items()}
             row[f"{title} best epoch"] = training.get("best_epoch")
             row[f"{title} epochs"] = training.get("epochs")
-            seconds = training.get("seconds")
             row[f"{title} minutes"] = None if seconds is None else round(seconds / 60, 1)
             row[f"{title} peak memory MB"] = training.get("peak_memory_mb")
         rows.append(row)
@@ -183,20 +152,10 @@ def write_summary(
     csv: str | Path,
     made_by: Mapping[str, Mapping[str, str]],
 ) -> None:
-    """Write the comparison of the experiments as Markdown and CSV.
-
-    Args:
-        made_by: {experiment: its provenance}.
-    """
-    notes = [
-        "Columns between the experiment and the results are the configuration keys whose values"
-        " differ. Valid is the dev split.",
-        *FOOTNOTES[:2],
-    ]
-    with atomic(markdown) as temporary:
-        lines = [to_markdown(summary), "", *(f"- {note}" for note in notes)]
-        told = {name: "; ".join(f"{k} {v}" for k, v in by.items()) for name, by in made_by.items()}
-        temporary.write_text("\n".join(lines + made_by_lines(told)) + "\n", "utf-8")
+    """Write the comparison as Markdown and CSV; `made_by` is {experiment: its provenance}."""
+    notes = [NOTES["summary"], *NOTES["losses"][:2]]
+    told = {name: "; ".join(f"{k} {v}" for k, v in by.items()) for name, by in made_by.items()}
+    write_markdown(markdown, [to_markdown(summary), ""], notes, told)
     with atomic(csv) as temporary:
         summary.to_csv(temporary, index=False)
 
@@ -214,7 +173,7 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 def number_text(column: str, value: Any) -> str:
     """A cell as it is shown: losses and accuracies with four decimals, nothing for no value."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if pd.isna(value):
         return ""
     if isinstance(value, float) and column.endswith(("loss", "Accuracy")):
         return f"{value:.4f}"

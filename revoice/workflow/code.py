@@ -39,10 +39,10 @@ READS = {
     "evaluation.evaluate evaluation.trained",
     "synthesize": f"codec codec.files {MODEL} model.generate model.prompts text.framing {TEXT} "
     "evaluation.sentences evaluation.trained",
-    "score": "evaluation.measures evaluation.normalize evaluation.scoring",
-    "tabulate": "evaluation.scoring report.scores report.tables",
+    "score": "evaluation.measures evaluation.normalize evaluation.scoring evaluation/english.json",
+    "tabulate": "evaluation.scoring report.scores report.tables report/notes.json",
     "summarize": "evaluation.scoring report.curves report.page report.scores report.tables "
-    "report/templates/index.html.j2",
+    "report/notes.json report/templates/curves.mplstyle report/templates/index.html.j2",
 }
 # Those of a codec count where that codec is used.
 CODECS = {"encodec_24khz": "codec.encodec codec.search", "world": "codec.world codec.search"}

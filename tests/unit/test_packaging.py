@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = {".j2", ".json", ".sha256", ".yaml"}
+DATA = {".j2", ".json", ".mplstyle", ".sha256", ".yaml"}
 
 
 @pytest.fixture(scope="module")
