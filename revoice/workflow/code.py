@@ -19,7 +19,7 @@ MODEL = "model model.checkpoint model.valle"
 TEXT = "text text.cuts text.english text.espeak text.japanese text.mandarin text.tokens text.vallex"
 TEXT += " text/mandarin.json text/vallex_symbols.json"
 READS = {
-    "fetch_corpus": "corpus.asterisk",
+    "fetch_corpus": "corpus.asterisk corpus/voices.json",
     "fetch_recipe": "",
     "resample": "corpus.audio corpus.naming",
     "manifests": "corpus.manifests corpus.naming corpus.split corpus.table corpus.transcripts",

@@ -17,11 +17,11 @@ from revoice.corpus.asterisk import (
     VOICES,
     asterisk_index,
     fetch,
-    format_sums,
     match_transcripts,
     read_transcripts,
 )
 from revoice.files import sha256
+from tests.helpers.asterisk_sums import format_sums
 
 FILES = {
     "hello.g722": b"h" * 8000,

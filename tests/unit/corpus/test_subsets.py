@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from revoice.config import CorpusConfig, load_config
+from revoice.config import CorpusConfig
+from revoice.config_file import load_config
 
 LIBRITTS = {"kind": "libritts", "path": "LibriTTS"}
 
