@@ -196,7 +196,7 @@ def test_comments_and_docstrings_rerun_nothing(
 def test_the_wording_of_a_footnote_reruns_the_tables_and_the_page(
     restored: Finished, planned: Callable[..., list[str]]
 ) -> None:
-    edit(restored.project / "revoice/report/tables.py", "natural logarithm", "in nats")
+    edit(restored.project / "revoice/report/notes.json", "natural logarithm", "in nats")
     assert planned() == jobs(restored, "tabulate", "summarize")
 
 
