@@ -24,6 +24,12 @@ ORIGINALS = frozenset([".pt", ".pth", ".ckpt"])  # checkpoints of the originals'
 STANDARD_CODECS = {"encodec": {"kind": "encodec_24khz"}, "world": {"kind": "world"}}
 
 
+def check_width(width: int, heads: int) -> None:
+    """Raise ValueError unless the heads divide the width, which sinusoids need even."""
+    if width % heads or width % 2:
+        raise ValueError(f"width {width} must be even and a multiple of heads {heads}")
+
+
 class Section(BaseModel):
     """A section of the configuration: unknown keys are errors, values do not change."""
 
@@ -176,10 +182,7 @@ class ModelSize(Section):
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "ModelSize":
-        if self.width % self.heads or self.width % 2:
-            raise ValueError(
-                f"width {self.width} must be even and a multiple of heads {self.heads}"
-            )
+        check_width(self.width, self.heads)
         return self
 
 

@@ -26,14 +26,12 @@ def choose_codec(
     """EnCodec where its weights can be had, else what `fallback` says.
 
     Args:
-        config: one of the section `codecs`.
         published: YAML that says where the weights are and what SHA-256 they have.
         folder: where downloads are kept; weights that are there already are verified and taken.
         needed_by: experiments that start from a model trained on EnCodec's codes, for which no
             other codec can step in.
 
-    Raises:
-        DownloadError: no weights and no fallback. The message says how to get them by hand.
+    Raises DownloadError, which says how to get them by hand, for no weights and no fallback.
     """
     if config.kind == "world":
         return Choice(name="world", reason="as configured", weights=None)

@@ -36,12 +36,8 @@ def encode_cuts(cuts: CutSet, codec: Codec, storage_path: str | Path, num_jobs: 
         cuts: mono cuts at the codec's sample rate, read in order of their length.
         num_jobs: processes that encode on the CPU, each with one thread. A GPU takes one.
 
-    Returns:
-        The cuts in their order, without audio in memory.
-
-    Raises:
-        ValueError: a cut's audio cannot be read or has another form (the file is named), or
-            two cuts have one id.
+    Raises ValueError where a cut's audio cannot be read or has another form (the file is named),
+    and where two cuts have one id.
     """
     given: list[MonoCut] = list(cuts)
     if len({cut.id for cut in given}) < len(given):

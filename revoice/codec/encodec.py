@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils import remove_weight_norm
 from torch.nn.utils.rnn import pad_sequence
 
-from revoice.codec.search import Search
+from revoice.codec.search import ResidualCodec, Search, check_samples
 from revoice.files import atomic
 
 # encodec imports torchaudio for helpers that read, write and resample files, none of which is
@@ -45,19 +45,13 @@ REMEMBERED = {"cpu": 8, "cuda": 128}  # recordings in one pass of the LSTM
 STEPS = 25  # frames of them at once
 
 
-class EncodecCodec:
+class EncodecCodec(ResidualCodec):
     """encodec_24khz at 6 kbps, weight norm folded into the weights.
 
     Args:
         state: the published model's state dict.
         device: where it computes; samples and codes are numpy arrays all the same.
     """
-
-    sample_rate = 24000
-    frame_rate = 75
-    num_quantizers = 8
-    bins = 1024
-    identity: dict[str, Any] | None = None
 
     def __init__(self, state: dict[str, Tensor], device: str = "cpu") -> None:
         with warnings.catch_warnings():  # encodec uses torch's older weight norm
@@ -78,25 +72,10 @@ class EncodecCodec:
         self._searches = [Search(codebook) for codebook in self._codebooks]
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
-        """Codes (ceil(N / 320), 8) int16 of (N,) mono samples at 24 kHz in [-1, 1].
-
-        Raises ValueError for samples of another shape, or that are not finite.
-        """
         return encode_batch(self, [samples])[0]
 
     @torch.inference_mode()
-    def decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Samples (T * 320,) float32 in [-1, 1] of (T, 8) codes.
-
-        Raises ValueError for codes of another shape, or outside 0 to 1023.
-        """
-        codes = np.asarray(codes)
-        if codes.ndim != 2 or codes.shape[1] != self.num_quantizers:
-            raise ValueError(f"codes have the shape {codes.shape}, expected (frames, 8)")
-        if not len(codes):
-            return np.zeros(0, np.float32)
-        if codes.min() < 0 or codes.max() >= self.bins:
-            raise ValueError(f"codes from {codes.min()} to {codes.max()}, expected 0 to 1023")
+    def _decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
         batch = torch.from_numpy(codes.astype(np.int64)).T[None].to(self._device)
         return self._model.decode([(batch, None)])[0, 0].clamp(-1, 1).float().cpu().numpy()
 
@@ -113,8 +92,8 @@ def convert(published: str | Path, path: str | Path) -> None:
     """
     state = torch.load(published, map_location="cpu", weights_only=True)
     EncodecCodec(state)
+    contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
     with atomic(path) as temporary:
-        contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
         save_file(contiguous, temporary, {"codec": "encodec_24khz"})
 
 
@@ -131,11 +110,7 @@ def encode_batch(
     LSTM, which remembers everything, then reads whole recordings side by side; ones of similar
     length waste least.
 
-    Args:
-        recordings: (N,) float32 mono samples at 24 kHz each.
-
-    Returns:
-        (ceil(N / 320), 8) int16 for each.
+    Each is (N,) float32 mono samples at 24 kHz, its codes (ceil(N / 320), 8) int16.
     """
     checked = [_checked(samples) for samples in recordings]
     frames = [-(-len(samples) // HOP) for samples in checked]
@@ -215,10 +190,7 @@ def _remembered(lstm: torch.nn.LSTM, sequences: Sequence[Tensor], rows: int) -> 
 
 def _checked(samples: NDArray[np.float32]) -> Tensor:
     samples = np.ascontiguousarray(samples, np.float32)
-    if samples.ndim != 1:
-        raise ValueError(f"samples have the shape {samples.shape}, expected mono (N,)")
-    if not np.isfinite(samples).all():
-        raise ValueError("samples hold values that are not finite")
+    check_samples(samples)
     return torch.from_numpy(samples)
 
 
@@ -233,8 +205,7 @@ def _convolve(layers: torch.nn.Sequential, batch: Tensor, lengths: Tensor) -> Te
             stride = cast(torch.nn.Conv1d, layer.conv.conv).stride[0]
             batch = F.pad(batch, (0, -batch.shape[-1] % stride))
             for row, length in enumerate(lengths.tolist()):
-                missing = -length % stride
-                if missing:
+                if missing := -length % stride:
                     mirrored = batch[row, :, length - 1 - missing : length - 1].flip(-1)
                     batch[row, :, length : length + missing] = mirrored
             lengths = -(-lengths // stride)

@@ -21,12 +21,8 @@ GEOMETRY = ("sample_rate", "frame_rate", "num_quantizers", "bins")
 def load_codec(path: str | Path, device: str = "cpu") -> Codec:
     """The codec that codec.json describes, with the weights that it names.
 
-    Args:
-        path: a codec.json as `describe_codec` writes it.
-        device: "cpu", "cuda" or "auto"; WORLD always computes on the CPU.
-
-    Raises:
-        ValueError: the weights are not the ones that codec.json was written for.
+    `device` is "cpu", "cuda" or "auto"; WORLD always computes on the CPU. Raises ValueError where
+    the weights are not the ones that codec.json was written for.
     """
     description = read_json(path)
     weights = Path(path).parent / description["weights"]
@@ -36,11 +32,9 @@ def load_codec(path: str | Path, device: str = "cpu") -> Codec:
             f"{weights} has the SHA-256 {digest}, but {path} is for {description['sha256']}. "
             "Remove both, and run the workflow again."
         )
-    codec: Codec
-    if description["name"] == "world":
-        codec = WorldCodec.load(weights)
-    else:
-        codec = EncodecCodec.load(weights, best_device() if device == "auto" else device)
+    device = best_device() if device == "auto" else device
+    world = description["name"] == "world"
+    codec = WorldCodec.load(weights) if world else EncodecCodec.load(weights, device)
     codec.identity = identity(description)
     return codec
 

@@ -3,13 +3,58 @@
 A product of matrices rounds differently with every BLAS, thread count and batch, and where two
 entries are about equally near, that decides. So points and entries are rounded to whole numbers of
 some 23 bits first, as exact as float32: sums of their products are exact in float64, in any order.
+Beside it is what else both codecs have.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 MANTISSA = 53  # bits of a float64
 ROWS = 1024  # points that are compared at once, which bounds memory
+
+
+class ResidualCodec:
+    """Speech at 24 kHz to codes and back: each codebook takes what the last one left over."""
+
+    sample_rate = 24000
+    frame_rate = 75
+    num_quantizers = 8
+    bins = 1024
+    identity: dict[str, Any] | None = None
+
+    def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
+        """Codes (ceil(N / 320), 8) int16 of (N,) mono samples at 24 kHz in [-1, 1].
+
+        Raises ValueError for samples of another shape, or that are not finite.
+        """
+        raise NotImplementedError
+
+    def decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Samples (T * 320,) float32 in [-1, 1] of (T, 8) codes.
+
+        Raises ValueError for codes of another shape, or outside 0 to 1023.
+        """
+        codes = np.asarray(codes)
+        if codes.ndim != 2 or codes.shape[1] != self.num_quantizers:
+            raise ValueError(f"codes have the shape {codes.shape}, expected (frames, 8)")
+        if not len(codes):
+            return np.zeros(0, np.float32)
+        if codes.min() < 0 or codes.max() >= self.bins:
+            raise ValueError(f"codes from {codes.min()} to {codes.max()}, expected 0 to 1023")
+        return self._decode(codes)
+
+    def _decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+
+def check_samples(samples: NDArray[np.floating]) -> None:
+    """Raise ValueError unless samples are (N,) and finite."""
+    if samples.ndim != 1:
+        raise ValueError(f"samples have the shape {samples.shape}, expected mono (N,)")
+    if not np.isfinite(samples).all():
+        raise ValueError("samples hold values that are not finite")
 
 
 class Search:

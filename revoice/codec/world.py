@@ -22,7 +22,6 @@ AR has steadier codes to predict.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyworld
@@ -33,11 +32,11 @@ from safetensors.numpy import save_file
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
-from revoice.codec.search import Search
+from revoice.codec.search import ResidualCodec, Search, check_samples
 from revoice.files import atomic
 
-RATE = 24000  # Hz
-HOP = 320  # samples: 75 frames a second
+RATE = ResidualCodec.sample_rate  # Hz
+HOP = RATE // ResidualCodec.frame_rate  # samples
 FFT = pyworld.get_cheaptrick_fft_size(RATE)
 COEFFICIENTS = 48
 BANDS = pyworld.get_num_aperiodicities(RATE)
@@ -58,33 +57,17 @@ QUIET_WEIGHT = 0.1
 FIT_FRAMES = 60000  # frames that k-means sees, at most
 
 
-def _columns(*parts: tuple[int | slice, float]) -> NDArray[np.float64]:
-    weights = np.zeros(WIDTH)
-    for columns, weight in parts:
-        weights[columns] = weight
-    return weights
-
-
-def _coefficients(first: int, end: int) -> slice:
-    return slice(ENERGY + first, ENERGY + end)
-
-
 # One row per codebook: the weight of each parameter in its distance; 0: left to other codebooks.
-GROUPS = np.stack(
-    [
-        _columns((_coefficients(1, 8), 1.0), (ENERGY, 0.5)),
-        _columns((LOG_F0, 1.0), (VOICING, 1.0)),
-        _columns((ENERGY, 1.0), (APERIODICITY, 1.0)),
-        _columns((_coefficients(8, 16), 1.0)),
-        _columns((_coefficients(16, 28), 1.0)),
-        _columns((_coefficients(28, 48), 1.0)),
-        _columns((slice(0, WIDTH), 1.0)),
-        _columns((slice(0, WIDTH), 1.0)),
-    ]
-)
+GROUPS = np.zeros((ResidualCodec.num_quantizers, WIDTH))
+GROUPS[0, ENERGY] = 0.5
+GROUPS[1, [LOG_F0, VOICING]] = 1
+GROUPS[2, APERIODICITY] = GROUPS[2, ENERGY] = 1
+for _row, _first, _end in ((0, 1, 8), (3, 8, 16), (4, 16, 28), (5, 28, COEFFICIENTS)):
+    GROUPS[_row, ENERGY + _first : ENERGY + _end] = 1
+GROUPS[6:] = 1
 
 
-class WorldCodec:
+class WorldCodec(ResidualCodec):
     """WORLD vocoder parameters as codes; see the module for what each codebook holds.
 
     Args:
@@ -93,12 +76,6 @@ class WorldCodec:
         floor: logarithm of the power below which a spectrum counts as silence.
         change_cost: squared distance that a change of code costs in codebook 0.
     """
-
-    sample_rate = RATE
-    frame_rate = RATE // HOP
-    num_quantizers = len(GROUPS)
-    bins = 1024
-    identity: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -115,10 +92,6 @@ class WorldCodec:
         self._floor, self._change_cost = floor, change_cost
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
-        """Codes (ceil(N / 320), 8) int16 of (N,) mono samples at 24 kHz in [-1, 1].
-
-        Raises ValueError for samples of another shape, or that are not finite.
-        """
         scaled = (_with_floor(_analyse(samples), self._floor) - self._mean) * SCALE
         codes = np.empty((len(scaled), self.num_quantizers), np.int16)
         for k, codebook in enumerate(self._codebooks):
@@ -127,18 +100,7 @@ class WorldCodec:
             scaled = scaled - codebook[codes[:, k]]
         return codes
 
-    def decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Samples (T * 320,) float32 in [-1, 1] of (T, 8) codes.
-
-        Raises ValueError for codes of another shape, or outside 0 to 1023.
-        """
-        codes = np.asarray(codes)
-        if codes.ndim != 2 or codes.shape[1] != self.num_quantizers:
-            raise ValueError(f"codes have the shape {codes.shape}, expected (frames, 8)")
-        if not len(codes):
-            return np.zeros(0, np.float32)
-        if codes.min() < 0 or codes.max() >= self.bins:
-            raise ValueError(f"codes from {codes.min()} to {codes.max()}, expected 0 to 1023")
+    def _decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
         scaled = sum(book[codes[:, k]] for k, book in enumerate(self._codebooks))
         # pyworld places a frame at either end of the signal: the last frame stands for both.
         parameters = np.pad(scaled / SCALE + self._mean, ((0, 1), (0, 0)), mode="edge")
@@ -157,17 +119,11 @@ class WorldCodec:
     def fit(
         cls, recordings: Iterable[NDArray[np.float32]], seed: int, num_jobs: int = 1
     ) -> "WorldCodec":
-        """Fit the codebooks by k-means.
+        """Fit the codebooks by k-means to (N,) mono samples each; about 60 minutes are plenty.
 
         With fewer distinct frames than 1024, a codebook's last entry fills its remaining rows:
         such rows are never chosen. The same recordings and seed give the same codebooks on one
-        machine, whatever `num_jobs` (processes that analyse) is.
-
-        Args:
-            recordings: (N,) mono samples at 24 kHz each; about 60 minutes are plenty.
-
-        Raises:
-            ValueError: no audio at all.
+        machine, whatever `num_jobs` (processes that analyse) is. Raises ValueError for no audio.
         """
         analysed = Parallel(n_jobs=num_jobs, pre_dispatch="2 * n_jobs")(
             delayed(_analyse)(samples) for samples in recordings
@@ -211,17 +167,14 @@ class WorldCodec:
             if (file.metadata() or {}).get("codec") != "world":
                 raise ValueError(f"{path} does not hold the codebooks of the WORLD codec")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        numbers = (float(tensors[name][0]) for name in ("floor", "change_cost"))
-        return cls(tensors["codebooks"], tensors["mean"], *numbers)
+        floor, change_cost = float(tensors["floor"][0]), float(tensors["change_cost"][0])
+        return cls(tensors["codebooks"], tensors["mean"], floor, change_cost)
 
 
 def _analyse(recording: NDArray[np.float32]) -> NDArray[np.float64]:
     """WORLD parameters (ceil(N / 320), WIDTH), the logarithm of F0 going on where unvoiced."""
     samples: NDArray[np.float64] = np.asarray(recording).astype(np.float64)
-    if samples.ndim != 1:
-        raise ValueError(f"samples have the shape {samples.shape}, expected mono (N,)")
-    if not np.isfinite(samples).all():
-        raise ValueError("samples hold values that are not finite")
+    check_samples(samples)
     frames = -(-len(samples) // HOP)
     parameters = np.zeros((frames, WIDTH))
     for first in range(0, frames, PIECE):  # in pieces, so that an hour fits into memory
@@ -272,9 +225,8 @@ def _with_floor(parameters: NDArray[np.float64], floor: float) -> NDArray[np.flo
 
 
 def _envelope(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-    return pyworld.decode_spectral_envelope(
-        np.ascontiguousarray(coefficients, np.float64), RATE, FFT
-    )
+    contiguous = np.ascontiguousarray(coefficients, np.float64)
+    return pyworld.decode_spectral_envelope(contiguous, RATE, FFT)
 
 
 def _search(codebook: NDArray[np.float32], group: NDArray[np.float64]) -> Search:
@@ -283,10 +235,7 @@ def _search(codebook: NDArray[np.float32], group: NDArray[np.float64]) -> Search
 
 
 def _nearest(
-    scaled: NDArray[np.float64],
-    search: Search,
-    group: NDArray[np.float64],
-    change_cost: float = 0.0,
+    scaled: NDArray[np.float64], search: Search, group: NDArray[np.float64], change_cost: float = 0
 ) -> NDArray[np.int64]:
     """Index (T,) of the entry that is nearest in the group's weighted columns.
 

@@ -73,8 +73,7 @@ def load_part(part: Part, stem: str | Path) -> tuple[AR | NAR, dict[str, Any]]:
     Weights are float32 on the CPU. Raises ValueError naming the tensors where the file does not
     hold what `{stem}.json` says.
     """
-    meta = load_meta(stem)
-    state = read_state(stem, f"{part}_")
+    meta, state = load_meta(stem), read_state(stem, f"{part}_")
     return build(part, meta["model"], state, f"{stem}.safetensors"), meta
 
 
@@ -104,9 +103,9 @@ def assemble(ar_stem: str | Path, nar_stem: str | Path, stem: str | Path, meta: 
     ar_meta, nar_meta = load_meta(ar_stem), load_meta(nar_stem)
     ar_config = replace(ar_meta["model"], dropout=0.0)
     if ar_config != replace(nar_meta["model"], dropout=0.0):
-        raise ValueError(
-            f"{ar_stem} and {nar_stem} do not belong together: {_differences(ar_meta, nar_meta)}"
-        )
+        ar, nar = asdict(ar_meta["model"]), asdict(nar_meta["model"])
+        which = ", ".join(f"{k} {ar[k]} and {nar[k]}" for k in ar if ar[k] != nar[k])
+        raise ValueError(f"{ar_stem} and {nar_stem} do not belong together: {which}")
     if ar_meta.get("tokenizer") != nar_meta.get("tokenizer"):
         raise ValueError(
             f"{ar_stem} and {nar_stem} were trained with different tokenizers: "
@@ -129,25 +128,18 @@ def check_state(
 ) -> None:
     """Raise ValueError naming missing, unexpected and misshapen tensors, and tied ones that differ.
 
-    Args:
-        parts: which parts `state` holds.
-        name: the file, for the message.
+    `name` is the file, for the message; `parts` are those that `state` holds.
     """
     with torch.device("meta"):
-        expected = {
-            key: tuple(value.shape)
-            for part in parts
-            for key, value in PARTS[part](config).state_dict().items()
-        }
+        states = [PARTS[part](config).state_dict() for part in parts]
+    expected = {key: tuple(value.shape) for each in states for key, value in each.items()}
     found = {key: tuple(value.shape) for key, value in state.items()}
     faults = [
         f"{key} is {found[key]}, expected {shape}" if key in found else f"{key} {shape} is missing"
         for key, shape in expected.items()
         if found.get(key) != shape
     ]
-    faults += [
-        f"{key} {shape} is unexpected" for key, shape in found.items() if key not in expected
-    ]
+    faults += [f"{key} {found[key]} is unexpected" for key in found if key not in expected]
     if faults:
         more = f"\n  and {len(faults) - 20} more" if len(faults) > 20 else ""
         raise ValueError(
@@ -169,8 +161,3 @@ def read_state(stem: str | Path, prefix: str) -> State:
             return {name: file.get_tensor(name) for name in names if name.startswith(prefix)}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
-
-
-def _differences(ar_meta: dict, nar_meta: dict) -> str:
-    ar, nar = asdict(ar_meta["model"]), asdict(nar_meta["model"])
-    return ", ".join(f"{k} {ar[k]} and {nar[k]}" for k in ar if ar[k] != nar[k])

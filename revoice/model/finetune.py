@@ -1,6 +1,7 @@
 """What fine-tuning changes: which parameters are trained, low-rank adapters, new rows."""
 
 import difflib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -42,10 +43,8 @@ def freeze(model: nn.Module, trainable: str | Sequence[str], where: str = "train
     """
     if trainable == "all":
         return
-    matched = {n for i, glob in enumerate(trainable) for n in match(model, glob, f"{where}[{i}]")}
-    chosen = {
-        id(p) for name, p in model.named_parameters(remove_duplicate=False) if name in matched
-    }
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    chosen = {id(parameters[name]) for name in _matched(model, trainable, where)}
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.requires_grad and id(parameter) in chosen)
 
@@ -55,11 +54,8 @@ def add_lora(model: nn.Module, lora: LoraConfig, where: str = "lora.targets") ->
 
     Raises ValueError for a glob that matches nothing, a vector, and a matrix under two names.
     """
-    names = dict.fromkeys(
-        name for i, glob in enumerate(lora.targets) for name in match(model, glob, f"{where}[{i}]")
-    )
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    for name in names:
+    for name in _matched(model, lora.targets, where):
         weight = parameters[name]
         if weight.dim() != 2:
             raise ValueError(f"{where}: {name} is no matrix; adapters go on matrices alone")
@@ -80,11 +76,13 @@ def merge_lora(model: nn.Module) -> None:
                 parametrize.remove_parametrizations(module, attribute, leave_parametrized=True)
 
 
-def match(model: nn.Module, glob: str, where: str) -> list[str]:
-    """Names of the parameters that a glob matches.
+def _matched(model: nn.Module, globs: str | Sequence[str], where: str) -> list[str]:
+    found = [match(model, glob, f"{where}[{i}]") for i, glob in enumerate(globs)]
+    return list(dict.fromkeys(itertools.chain(*found)))
 
-    Raises ValueError with near matches when there are none.
-    """
+
+def match(model: nn.Module, glob: str, where: str) -> list[str]:
+    """Names of the parameters that a glob matches; ValueError with near ones if there are none."""
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     if found := [name for name in names if fnmatchcase(name, glob)]:
         return found
@@ -92,9 +90,8 @@ def match(model: nn.Module, glob: str, where: str) -> list[str]:
     folders = {
         name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count(".") + 1)
     }
-    candidates = dict.fromkeys(names, 1) | {
-        f"{folder}.*": sum(name.startswith(f"{folder}.") for name in names) for folder in folders
-    }
+    candidates = dict.fromkeys(names, 1)
+    candidates |= {f"{f}.*": sum(name.startswith(f"{f}.") for name in names) for f in folders}
     near = difflib.get_close_matches(glob, candidates, 3, 0.5)
     counts = [f'"{c}" ({candidates[c]} tensor{"s" * (candidates[c] > 1)})' for c in near]
     hint = f"\nDid you mean {' or '.join(counts)}?" if near else ""
@@ -110,9 +107,8 @@ def grow(
     Args:
         languages: new language to the existing one whose row it starts from, or "mean" for the
             mean of all. They are appended in this order.
-        text_symbols: how many there shall be; 0 leaves them. New rows are drawn with mean and
-            standard deviation of the old ones, per dimension.
-        seed: of that draw. AR and NAR draw from their own rows.
+        text_symbols: how many there shall be; 0 leaves them. New rows are drawn by `seed` with
+            mean and standard deviation of the old ones, per dimension.
 
     Raises ValueError for a language that is there already or a start that is not, and for fewer
     symbols than there are.

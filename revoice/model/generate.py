@@ -112,8 +112,8 @@ def synthesize(
     best: dict[int, Synthesis] = {}
     for start in range(0, len(draws), batch_size):
         rows = draws[start : start + batch_size]
-        batch = _Batch.of([requests[index] for index, _ in rows], ar)
-        limits = [_limit(requests[index], sampling) for index, _ in rows]
+        asked = [requests[index] for index, _ in rows]
+        batch, limits = _Batch.of(asked, ar), [_limit(request, sampling) for request in asked]
         uniform = np.zeros((len(rows), max(limits)), np.float32)
         for i, row in enumerate(rows):
             uniform[i, : limits[i]] = np.random.default_rng((seed, *row)).random(limits[i])
@@ -146,20 +146,13 @@ class _Batch:
     def of(cls, requests: Sequence[Request], model: AR | NAR) -> "_Batch":
         config, device = model.config, next(model.parameters()).device
         ids = [[*request.prompt.ids, *request.ids] for request in requests]
+        codes = [np.asarray(request.prompt.codes, np.int64) for request in requests]
+        text, text_lens = _pad(ids, device)
+        prompts, prompt_lens = _pad([c.reshape(-1, config.quantizers) for c in codes], device)
         languages = None
         if config.languages:
-            languages = _pad([_languages(request, config) for request in requests]).to(device)
-        prompts = [
-            np.asarray(request.prompt.codes, np.int64).reshape(-1, config.quantizers)
-            for request in requests
-        ]
-        return cls(
-            text=_pad(ids).to(device),
-            text_lens=torch.tensor([len(row) for row in ids], device=device),
-            languages=languages,
-            prompts=_pad(prompts).to(device),
-            prompt_lens=torch.tensor([len(codes) for codes in prompts], device=device),
-        )
+            languages, _ = _pad([_languages(request, config) for request in requests], device)
+        return cls(text, text_lens, languages, prompts, prompt_lens)
 
 
 def _first_codebook(
@@ -176,23 +169,17 @@ def _first_codebook(
     # Slots of the cache: text, BOS and prompt, generated frames; `seen`: those without padding.
     audio = torch.nn.functional.pad(batch.prompts[:, :, 0], (1, 0), value=BOS)
     text_length, prefix = batch.text.shape[1], batch.text.shape[1] + audio.shape[1]
-    x = torch.cat(
-        (ar.embed_text(batch.text, batch.text_lens, batch.languages), ar.embed_audio(audio)), 1
-    )
+    text = ar.embed_text(batch.text, batch.text_lens, batch.languages)
+    x = torch.cat((text, ar.embed_audio(audio)), 1)
     cache = Cache(ar.config, count, prefix + max(limits), like=x)
-    seen = torch.cat(
-        (
-            valid(batch.text_lens, text_length),
-            valid(batch.prompt_lens + 1, audio.shape[1]),
-            torch.ones(count, max(limits), dtype=torch.bool, device=device),
-        ),
-        1,
-    )
+    text_seen = valid(batch.text_lens, text_length)
+    audio_seen = valid(batch.prompt_lens + 1, audio.shape[1])
+    generated = torch.ones(count, max(limits), dtype=torch.bool, device=device)
+    seen = torch.cat((text_seen, audio_seen, generated), 1)
     mask = ar_mask(batch.text_lens, text_length, audio.shape[1])
     hidden = ar.ar_decoder(x, mask, cache=cache)
-    hidden = hidden[torch.arange(count, device=device), text_length + batch.prompt_lens]
-
     rows = torch.arange(count, device=device)  # which request each row of the cache belongs to
+    hidden = hidden[rows, text_length + batch.prompt_lens]
     position = batch.prompt_lens + 1
     for step in range(max(limits)):
         logits = ar.ar_predict_layer(hidden).float()
@@ -239,15 +226,8 @@ def _all_codebooks(
     code_lens = torch.tensor(ends, device=device)
     generated = valid(code_lens, max(ends)) & ~valid(batch.prompt_lens, max(ends))
     for quantizer in range(1, quantizers):
-        logits = nar(
-            batch.text,
-            batch.text_lens,
-            codes,
-            code_lens,
-            quantizer,
-            batch.prompt_lens,
-            batch.languages,
-        )
+        given = (batch.text, batch.text_lens, codes, code_lens)
+        logits = nar(*given, quantizer, batch.prompt_lens, batch.languages)
         codes[:, :, quantizer] = torch.where(generated, logits.argmax(-1), codes[:, :, quantizer])
     whole = codes.short().cpu().numpy()
     return [whole[i, starts[i] : ends[i]] for i in range(len(firsts))]
@@ -285,10 +265,8 @@ def _check(request: Request, config: ModelConfig, index: int) -> None:
             f"{name}: the prompt's codes are {prompt.codes.shape}, "
             f"expected (frames, {config.quantizers})"
         )
-    accent = [request.accent] if request.accent else []
-    unknown = {*prompt.languages, *request.languages, *accent} - set(config.languages)
-    if request.accent:
-        unknown -= set(request.languages) - {*prompt.languages, request.accent}
+    said = [request.accent] if request.accent else request.languages
+    unknown = {*prompt.languages, *said} - set(config.languages)
     if config.languages and unknown:
         raise ValueError(
             f"{name} is in {', '.join(sorted(unknown))}; "
@@ -296,7 +274,8 @@ def _check(request: Request, config: ModelConfig, index: int) -> None:
         )
 
 
-def _pad(rows: Sequence[Sequence[int] | NDArray]) -> Tensor:
-    """Stack rows of different lengths, int64, zeros after their ends."""
+def _pad(rows: Sequence[Sequence[int] | NDArray], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Stack rows of different lengths, int64, zeros after their ends; and the lengths (N,)."""
     tensors = [torch.as_tensor(row, dtype=torch.long) for row in rows]
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True)
+    padded = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True)
+    return padded.to(device), torch.tensor([len(row) for row in rows], device=device)

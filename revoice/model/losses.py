@@ -1,7 +1,8 @@
 """Losses and Top10Accuracy, as sums and counts, so that batches add up exactly.
 
-All functions take padded batches: what padding holds changes nothing. What training minimizes is
-`loss_sum / positions`, the mean cross-entropy (in nats) of the positions that count.
+All functions take padded batches, codes (N, T, quantizers) with `code_lens` (N,): what padding
+holds changes nothing. Losses are a sum (float32 scalar) and the number of positions (int64 scalar);
+training minimizes the quotient, the mean cross-entropy (in nats) of the positions that count.
 """
 
 import torch
@@ -37,29 +38,16 @@ def nar_targets(
 
 
 def ar_loss(logits: Tensor, codes: Tensor, code_lens: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the AR.
-
-    Args:
-        logits: (N, T + 1, 1025) of `AR.forward`.
-        codes: (N, T, quantizers); `code_lens`: (N,).
-
-    Returns:
-        Sum over positions (float32 scalar) and their number (int64 scalar): T + 1 an utterance.
-    """
+    """Cross-entropy of the AR's logits (N, T + 1, 1025): T + 1 positions an utterance."""
     return _cross_entropy(logits, ar_targets(codes, code_lens))
 
 
 def nar_loss(
     logits: Tensor, codes: Tensor, code_lens: Tensor, quantizer: int, prompt_frames: int | Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the NAR for codebook `quantizer` on the frames after the prompt.
+    """Cross-entropy of the NAR's logits (N, T, 1024) on the frames after the prompt.
 
-    Args:
-        logits: (N, T, 1024) of `NAR.forward` with the same `quantizer` and `prompt_frames`.
-
-    Returns:
-        Sum over positions (float32 scalar) and their number (int64 scalar). The sum is plain: the
-        originals' NAR loss is this sum times T / (T - prompt_frames).
+    The sum is plain: the originals' NAR loss is this sum times T / (T - prompt_frames).
     """
     return _cross_entropy(logits, nar_targets(codes, code_lens, quantizer, prompt_frames))
 
@@ -78,33 +66,14 @@ def nar_top10(
 
 
 def top10_hits(logits: Tensor, targets: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """How many targets are among the ten highest logits, ties as `torch.topk` breaks them.
+    """How many targets (N, T) are among the ten highest logits, ties as `torch.topk` breaks them.
 
-    Args:
-        logits: (N, T, classes) float.
-        targets: (N, T) int64; positions equal to `ignore_index` do not count.
-
-    Returns:
-        Hits and the number of positions that count, int64 scalars.
+    Returns hits and the number of positions that count, those but `ignore_index`: int64 scalars.
     """
     best = logits.topk(min(10, logits.shape[-1]), dim=-1).indices
     counts = targets != ignore_index
     hits = (best == targets.unsqueeze(-1)).any(-1) & counts
     return hits.sum(), counts.sum()
-
-
-def top10_accuracy(logits: Tensor, targets: Tensor, ignore_index: int) -> Tensor:
-    """Share of targets that are among the ten highest logits.
-
-    Args:
-        logits: (N, T, classes) float.
-        targets: (N, T) int64; positions equal to `ignore_index` do not count.
-
-    Returns:
-        A float32 scalar; NaN when no position counts.
-    """
-    hits, count = top10_hits(logits, targets, ignore_index)
-    return hits / count
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,23 +31,15 @@ def _without_factory(*_: Any) -> dict:
 
 
 # What trainers put beside the weights. All are plain values: building one runs nothing.
-HARMLESS: list[Any] = [
-    argparse.Namespace,
-    set,
-    frozenset,
-    # The factories of a defaultdict, which torch.load only fills as a plain dict.
-    *(dict, list, int, float),
-    (_without_factory, "collections.defaultdict"),
-    # A path of another system cannot be made here; its pure form says the same.
-    pathlib.PurePosixPath,
-    pathlib.PureWindowsPath,
-    (pathlib.PurePosixPath, "pathlib.PosixPath"),
-    (pathlib.PureWindowsPath, "pathlib.WindowsPath"),
-    (pathlib.PurePosixPath, "pathlib._local.PosixPath"),
-    (pathlib.PureWindowsPath, "pathlib._local.WindowsPath"),
-    (pathlib.PurePosixPath, "pathlib._local.PurePosixPath"),
-    (pathlib.PureWindowsPath, "pathlib._local.PureWindowsPath"),
-    torch.torch_version.TorchVersion,
+HARMLESS: list[Any] = [argparse.Namespace, set, frozenset, torch.torch_version.TorchVersion]
+# The factories of a defaultdict, which torch.load only fills as a plain dict.
+HARMLESS += [dict, list, int, float, (_without_factory, "collections.defaultdict")]
+# A path of another system cannot be made here; its pure form says the same.
+HARMLESS += [
+    (pure, f"{module}.{prefix}{pure.__name__.removeprefix('Pure')}")
+    for pure in (pathlib.PurePosixPath, pathlib.PureWindowsPath)
+    for module in ("pathlib", "pathlib._local")
+    for prefix in ("", "Pure")
 ]
 
 
@@ -110,10 +102,9 @@ def import_checkpoint(
 ) -> ModelConfig:
     """Convert an original's `.pt` to `{stem}.safetensors` and `{stem}.json`, and return its sizes.
 
-    The file is a dict with the state dict under "model", or the bare state dict. `heads`,
-    `languages` and `pad` as in `recognize`. `vallex_tokenizer` is what a model stores of VALL-E X's
-    tokenizer, and is stored if the checkpoint has that model's languages. Of any other, the file
-    does not tell the symbol table: what is stored is `tokenizer`, null where it is not known.
+    `heads`, `languages` and `pad` as in `recognize`. `vallex_tokenizer` is what a model stores of
+    VALL-E X's tokenizer, and is stored if the checkpoint has that model's languages. Of any other,
+    the file does not tell the symbol table: `tokenizer` is stored, null where it is not known.
     `codec` is that of its training, for the originals `CODEC`; what we exported names its own.
     Raises ValueError where `read_checkpoint` or `recognize` does.
     """
@@ -136,11 +127,9 @@ def export_checkpoint(stem: str | Path, pt_path: str | Path) -> None:
     Beside "model" is "codec", which the originals do not look at. Raises ValueError where the file
     is not one complete model.
     """
-    meta = load_meta(stem)
-    config = meta["model"]
-    state = read_state(stem, "")
-    check_state(state, config, list(PARTS), f"{stem}.safetensors")
-    for output, embedding in tied_tensors(config.quantizers):
+    meta, state = load_meta(stem), read_state(stem, "")
+    check_state(state, meta["model"], list(PARTS), f"{stem}.safetensors")
+    for output, embedding in tied_tensors(meta["model"].quantizers):
         state[output] = state[embedding]
     with atomic(pt_path) as temporary:
         torch.save({"model": state, "codec": meta.get("codec")}, temporary)

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from revoice.config import check_width
+
 BINS = 1024  # codes of one codebook
 EOS = 1024  # first codebook only
 BOS = 1025  # AR input only
@@ -42,10 +44,7 @@ class ModelConfig:
         object.__setattr__(self, "languages", tuple(self.languages))
         if self.layout not in ("valle", "vallex"):
             raise ValueError(f'layout: "{self.layout}" is neither "valle" nor "vallex"')
-        if self.width % self.heads or self.width % 2:
-            raise ValueError(
-                f"width {self.width} must be even and a multiple of heads {self.heads}"
-            )
+        check_width(self.width, self.heads)
         if (self.layout == "vallex") != bool(self.languages):
             raise ValueError(
                 f'layout "{self.layout}" with languages {list(self.languages)}: '
