@@ -87,7 +87,7 @@ def test_geometry(codec: Any) -> None:
     public = {name for name in dir(codec) if not name.startswith("_")}
     instance = public - {"fit", "load", "save"}  # how codecs come to be
     assert instance == {
-        "encode", "decode", "sample_rate", "frame_rate", "num_quantizers", "bins"
+        "encode", "decode", "sample_rate", "frame_rate", "num_quantizers", "bins", "identity"
     }  # fmt: skip
 
 
