@@ -33,10 +33,10 @@ def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 
 @pytest.fixture(scope="module")
-def folder(shared: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(spoken: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a corpus of two speakers, of which the manifests are made."""
     folder = tmp_path_factory.mktemp("folder")
-    small.write_corpus(shared, folder / "audio")
+    small.write_corpus(spoken, folder / "audio")
     speakers = sorted(path for path in (folder / "audio").iterdir() if path.name != "lj")
     for speaker in speakers[2:]:
         shutil.rmtree(speaker)
