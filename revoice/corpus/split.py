@@ -58,11 +58,9 @@ def split_of(
     elif config.by == "speaker":
         named: dict[str, Split] = dict.fromkeys(config.dev_speakers, "dev")
         named |= dict.fromkeys(config.test_speakers, "test")
-        share = _shares((transcript.speaker for transcript in said.values()), config)
-        splits = {
-            path: named.get(transcript.speaker, "train") if named else share(transcript.speaker)
-            for path, transcript in said.items()
-        }
+        speakers = {path: transcript.speaker for path, transcript in said.items()}
+        share = _shares(speakers.values(), config)
+        splits = {p: named.get(s, "train") if named else share(s) for p, s in speakers.items()}
     else:
         share = _shares(texts.values(), config)
         splits = {path: share(text) for path, text in texts.items()}
