@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from revoice.config import AudioConfig
-from revoice.corpus.audio import as_rows, recordings_of, resample
+from revoice.corpus.audio import recordings_of, resample
 from revoice.corpus.naming import read_shard
 from revoice.files import atomic
 from revoice.workflow.scripts import script_logging
@@ -29,6 +29,6 @@ if audio.strict and rejected:
         "Mend or remove them, or set audio.strict: false to go on without them."
     )
 with atomic(snakemake.output.table) as temporary:
-    pd.DataFrame(as_rows(sources)).to_csv(temporary, index=False)
+    pd.DataFrame(sources).to_csv(temporary, index=False)
 with atomic(snakemake.output.recordings) as temporary:
     recordings_of(sources, folder).to_file(temporary)

@@ -194,12 +194,9 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def _check(files: Mapping[str, bytes], sums: Mapping[str, str]) -> None:
-    missing = sorted(set(sums) - set(files))
-    changed = [
-        name
-        for name, digest in sums.items()
-        if name in files and hashlib.sha256(files[name]).hexdigest() != digest
-    ]
+    found = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    missing = sorted(set(sums) - set(found))
+    changed = [name for name in sums if name in found and found[name] != sums[name]]
     for problem, names in (("are missing", missing), ("have another SHA-256", changed)):
         if names:
             raise ValueError(f"{len(names)} of {len(sums)} files {problem}, the first: {names[0]}")

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import ffmpeg
@@ -23,15 +23,16 @@ from revoice.files import sha256
 
 SAMPLE_RATE = 24000
 FILES_PER_PROCESS = 32
+WRITTEN = {"ac": 1, "ar": SAMPLE_RATE, "acodec": "pcm_s16le", "map_metadata": -1}
+WRITTEN |= {"fflags": "+bitexact", "flags:a": "+bitexact"}
 CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "quad": 4, "4.0": 4, "5.0": 5, "5.1": 6, "7.1": 8}
 PLAYLISTS = {"concat", "hls", "dash"}  # text that sends ffmpeg to other files
 WAVE_LENGTH_UNKNOWN = 0x7FFFF000  # from here on: what programs write that write to a pipe
 SILENCE = 1e-4  # a lower peak is no sound: -80 dB of full scale
 # In what ffmpeg prints, a line's level tells its words from those that files say of themselves.
 FAULT = re.compile(
-    r"^(?:\[[^]]*\] )*\[(?:error|fatal)\] "
-    r"(.*(?:corrupt|invalid data|ended prematurely|error).*)$",
-    re.I | re.M,
+    r"(?im)^(?:\[[^]]*\] )*\[(?:error|fatal)\] "
+    r"(.*(?:corrupt|invalid data|ended prematurely|error).*)$"
 )
 INPUT = re.compile(r"^Input #(\d+), (\S+), from .*\n((?: .*\n)*)", re.M)
 STREAM = re.compile(r"^ +Stream #.*?: Audio: (\w+).*?, (\d+) Hz, ([^,\n]+), \w+", re.M)
@@ -65,14 +66,11 @@ def resample(
     config: AudioConfig,
     threads: int = 1,
 ) -> list[Source]:
-    """Convert files of a corpus to `folder/{id}.wav`, 24 kHz mono 16-bit.
+    """Convert files of a corpus, `paths` below `root`, to `folder/{id}.wav`, 24 kHz mono 16-bit.
 
     Channels are mixed down. Conforming files are linked, unless loudness is to change. A file
-    that cannot be read, is empty, truncated or too short gets a reason and no output.
-
-    Args:
-        paths: relative to `root`.
-        threads: ffmpeg processes at a time, each with up to 32 files.
+    that cannot be read, is empty, truncated or too short gets a reason and no output. `threads`
+    is how many ffmpeg processes run at a time, each with up to 32 files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sources = [Source(path, recording_id(corpus, path)) for path in paths]
@@ -121,11 +119,6 @@ def recordings_of(sources: Iterable[Source], folder: Path) -> RecordingSet:
         for source in sources
         if not source.reason and source.duration is not None
     )
-
-
-def as_rows(sources: Iterable[Source]) -> list[dict[str, object]]:
-    """Sources as rows of a table."""
-    return [asdict(source) for source in sources]
 
 
 def _fault_before_decoding(path: Path) -> str:
@@ -192,7 +185,8 @@ def _decode(batch: list[Source], root: Path, folder: Path, loudness: float | Non
         source.format = block[2]
         if stream := STREAM.search(block[3]):
             source.codec, source.rate = stream[1], int(stream[2])
-            source.channels = CHANNELS.get(stream[3].split("(")[0].strip()) or _number(stream[3])
+            layout = stream[3].split("(")[0].strip().removesuffix(" channels")
+            source.channels = CHANNELS.get(layout) or (int(layout) if layout.isdecimal() else None)
         declared = DURATION.search(block[3])
         # a guess, or the duration of a film, says nothing about what should be there
         if declared and not estimated and not OTHER_STREAM.search(block[3]):
@@ -206,11 +200,6 @@ def _decode(batch: list[Source], root: Path, folder: Path, loudness: float | Non
             source.reason = "is a list of other files, not audio"
 
 
-def _number(layout: str) -> int | None:
-    found = re.match(r"(\d+) channels", layout)
-    return int(found[1]) if found else None
-
-
 def _run_ffmpeg(
     batch: list[Source], root: Path, folder: Path, loudness: float | None
 ) -> tuple[str, bool]:
@@ -221,32 +210,13 @@ def _run_ffmpeg(
         stream = ffmpeg.input(f"file:{root / source.path}", protocol_whitelist="file")["a:0"]
         if loudness is not None:
             stream = stream.filter("loudnorm", I=loudness, TP=-1.5, LRA=11)
-        outputs.append(
-            ffmpeg.output(
-                stream,
-                f"file:{folder / source.id}.wav",
-                ac=1,
-                ar=SAMPLE_RATE,
-                acodec="pcm_s16le",
-                map_metadata=-1,
-                fflags="+bitexact",
-                **{"flags:a": "+bitexact"},
-            )
-        )
+        outputs.append(ffmpeg.output(stream, f"file:{folder / source.id}.wav", **WRITTEN))
     command = ffmpeg.merge_outputs(*outputs).global_args(
         "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info"
     )
-    try:
-        _, report = command.run(
-            cmd=imageio_ffmpeg.get_ffmpeg_exe(),
-            overwrite_output=True,
-            capture_stdout=True,
-            capture_stderr=True,
-        )
-        failed = False
-    except ffmpeg.Error as error:
-        report, failed = error.stderr, True
-    return re.sub(r"^\[info\] ", "", report.decode("utf-8", "replace"), flags=re.M), failed
+    process = command.run_async(imageio_ffmpeg.get_ffmpeg_exe(), quiet=True, overwrite_output=True)
+    report = process.communicate()[1].decode("utf-8", "replace")
+    return re.sub(r"^\[info\] ", "", report, flags=re.M), process.returncode != 0
 
 
 def _measure(source: Source, output: Path, min_seconds: float) -> None:

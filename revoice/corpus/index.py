@@ -9,11 +9,12 @@ import csv
 import hashlib
 import logging
 import os
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack
 from itertools import accumulate
-from operator import itemgetter, methodcaller
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ TRANSCRIPTS = (".txt", ".trans.tsv", ".book.tsv", "metadata.csv")  # what transc
 BYTES_PER_SECOND = {".wav": 48000, ".wave": 48000, ".aiff": 48000, ".flac": 25000, ".g722": 8000}
 ASTERISK_SECONDS = 2.7  # of a prompt on average: sizes are not known before the fetch
 
+UNLISTABLE = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]")
 MANY = 10  # shards whose files are read again at each planning: from here on it is said
 
 
@@ -46,8 +48,7 @@ class AudioFile(NamedTuple):
 def scan(corpus: CorpusConfig) -> tuple[list[AudioFile], list[str]]:
     """All audio files of a corpus, and a line for each transcript file (path, size, time).
 
-    Raises:
-        ValueError: nothing is there, or a table lacks a column.
+    Raises ValueError where nothing is there, or a table lacks a column.
     """
     root, path = corpus_root(corpus), Path(str(corpus.path))
     match corpus.kind:
@@ -103,9 +104,11 @@ def _walk(
             raise ValueError(f"{root / folder} is not a folder")
     while folders:
         folder = folders.pop()
-        # by its number, which spares the system the way to each file
-        with _opened(root / folder) as number, os.scandir(number) as entries:
-            for entry in entries:
+        with ExitStack() as stack:
+            # by its number, which spares the system the way to each file
+            number = os.open(root / folder, os.O_RDONLY)
+            stack.callback(os.close, number)
+            for entry in stack.enter_context(os.scandir(number)):
                 name = entry.name
                 path = folder + name
                 if name.startswith("."):
@@ -124,15 +127,6 @@ def _walk(
     return files, texts
 
 
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        yield number
-    finally:
-        os.close(number)
-
-
 def _stamped(path: str, where: os.DirEntry[str] | Path) -> AudioFile:
     """A file as it is now; one that is absent is rejected later, with its reason."""
     try:
@@ -149,21 +143,14 @@ def _line(path: str, stat: os.stat_result) -> str:
 
 def _listable(path: str) -> bool:
     """Whether a path can stand in a line of a list."""
-    if path.isascii() and path.isprintable():
-        return True
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\t" not in path and path.splitlines() == [path]
+    return (path.isascii() and path.isprintable()) or not UNLISTABLE.search(path)
 
 
 def assign_shards(files: Iterable[AudioFile], seconds: float) -> dict[str, list[AudioFile]]:
     """Files by shard, each shard about `seconds` long, and four thirds of that at most.
 
     Files are ordered by a hash of their name and halved by its next bit while a part of several
-    is longer. Which files it has depends on no file outside it: one added or removed
-    changes its own part alone (which it may split).
+    is longer: one added or removed changes its own part alone (which it may split).
     """
     longest = 1000 * seconds * 4 / 3
     # files of one name, in whatever format or folder, meet in one shard: only one can be taken
@@ -188,9 +175,6 @@ def _hash64(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-_split = methodcaller("split", "\t")
-
-
 class Index(NamedTuple):
     """What a corpus consists of, in digests, and the lists that say it file by file."""
 
@@ -208,7 +192,7 @@ class Index(NamedTuple):
 def index_corpus(
     corpus: CorpusConfig, folder: Path, seconds: float, kept: Mapping[str, str] | None = None
 ) -> Index:
-    """What a corpus consists of now. Writes nothing.
+    """What a corpus consists of now. Writes nothing; raises what `scan` raises.
 
     A line of a shard's list is path, stamp, and since: the stamp at which the content changed
     last. A shard's digest is of path and since, so that a file with another time but the bytes
@@ -218,9 +202,6 @@ def index_corpus(
         folder: `results/corpora/{corpus}`, with the lists of the last index.
         kept: what was found before, of the same files: jobs that run by now may have removed the
             tables that tell which bytes files had. None: they are looked for.
-
-    Raises:
-        ValueError: nothing is there, or a table lacks a column.
     """
     files, texts = scan(corpus)
     lists = {} if texts == _lines(folder / "transcripts.tsv") else {"transcripts.tsv": texts}
@@ -229,16 +210,16 @@ def index_corpus(
     for shard, part in assign_shards(files, seconds).items():
         name, table = f"shards/{shard}.tsv", folder / f"audio/{shard}.csv"
         listed = _lines(folder / name)
-        former = {path: rest for path, *rest in map(_split, listed)}
+        former = {path: rest for path, *rest in (line.split("\t") for line in listed)}
         news = [file for file in part if former.get(file.path, [""])[0] != file.stamp]
         since = {path: stamps[-1] for path, stamps in former.items()}
         if news and list(former) == [file.path for file in part]:
             now = _digest(f"{file.path}\t{file.stamp}" for file in news)
-            if (
-                _same_bytes(news, former, table, corpus_root(corpus))
-                if kept is None
-                else kept.get(shard) == now
-            ):
+            if kept is None:
+                unchanged = _same_bytes(news, former, table, corpus_root(corpus))
+            else:
+                unchanged = kept.get(shard) == now
+            if unchanged:
                 same[shard], news = now, []
         since |= {file.path: file.stamp for file in news}
         shards[shard] = _digest(f"{file.path}\t{since[file.path]}" for file in part)
@@ -257,10 +238,7 @@ def index_corpus(
 def _same_bytes(
     news: list[AudioFile], former: dict[str, list[str]], table: Path, root: Path
 ) -> bool:
-    """Whether files with new stamps have the bytes that they had when they were listed.
-
-    What bytes they had stands in the table that the shard's resampling left.
-    """
+    """Whether files with new stamps have the bytes that the shard's resampling found."""
     if not table.exists():
         return False
     with open(table, encoding="utf-8", newline="") as rows:
@@ -274,10 +252,10 @@ def _same_bytes(
 
 
 def write_index(index: Index, path: Path) -> None:
-    """Write an index's lists beside `path`, and its digests there.
+    """Write an index's digests to `path`, and those of its lists beside it that are new.
 
-    Writes `shards/{shard}.tsv` (path, stamp, since) and `transcripts.tsv` (path, stamp), those
-    whose content is new only, and removes the lists of shards that are no more.
+    They are `shards/{shard}.tsv` (path, stamp, since) and `transcripts.tsv` (path, stamp). Lists
+    of shards that are no more are removed.
     """
     for name, lines in index.lists.items():
         with atomic(path.parent / name) as temporary:

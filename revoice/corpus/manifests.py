@@ -1,7 +1,7 @@
 """Lhotse manifests of a corpus: recordings, supervisions, and cuts split into train, dev, test."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from lhotse.cut import MonoCut
 from lhotse.qa import validate_recordings_and_supervisions
 
 from revoice.config import CorpusConfig, SplitConfig
-from revoice.corpus.split import SPLITS, Split, split_of
+from revoice.corpus.split import SPLITS, split_of
 from revoice.corpus.transcripts import Transcript, transcripts
 from revoice.files import atomic
 
@@ -36,16 +36,11 @@ def write_manifests(
     """Write `recordings`, `supervisions`, `cuts_train`, `cuts_dev`, `cuts_test` (`.jsonl.gz`).
 
     One cut per recording, in the order of the shards; `cut.shard` says which holds its codes.
-    Every shard's manifests are validated by Lhotse before they are written.
+    Every shard's manifests are validated by Lhotse before they are written. `shards` has for each
+    its `RecordingSet` file and the paths by recording id. Returns what was left out for its
+    transcript.
 
-    Args:
-        shards: for each shard its `RecordingSet` file and the paths by recording id.
-
-    Returns:
-        What was left out for its transcript.
-
-    Raises:
-        ValueError: nothing is left; or with `strict`, a transcript is missing.
+    Raises ValueError where nothing is left; or with `strict`, where a transcript is missing.
     """
     paths = [path for _, by_id in shards.values() for path in by_id.values()]
     found = transcripts(corpus, paths)
@@ -58,10 +53,11 @@ def write_manifests(
             f"{first.path}: {first.reason}. Add it, or set audio.strict: false to leave them out."
         )
     splits = split_of(said, corpus, config)
+    usable = {path: split for path, split in splits.items() if split}
     rejected += [
         Rejected(path, "its text is in the test split, and must not be trained on")
-        for path, split in splits.items()
-        if split is None
+        for path in splits
+        if path not in usable
     ]
     counts = dict.fromkeys(SPLITS, 0)
     with ExitStack() as stack:
@@ -74,14 +70,11 @@ def write_manifests(
         supervisions = writer(SupervisionSet, "supervisions")
         cuts = {split: writer(CutSet, f"cuts_{split}") for split in SPLITS}
         for shard, (file, by_id) in sorted(shards.items()):
-            batch = [
-                (recording, split, said[by_id[recording.id]])
-                for recording in RecordingSet.from_jsonl_lazy(file)
-                if (split := splits.get(by_id[recording.id]))
-            ]
-            for recording, split, segment, cut in _entries(f"{name}/{shard}", batch):
-                recordings.write(recording)
-                supervisions.write(segment)
+            kept = [r for r in RecordingSet.from_jsonl_lazy(file) if by_id[r.id] in usable]
+            for cut in _cuts(f"{name}/{shard}", ((r, said[by_id[r.id]]) for r in kept)):
+                split = usable[by_id[cut.id]]
+                recordings.write(cut.recording)
+                supervisions.write(cut.supervisions[0])
                 cuts[split].write(cut)
                 counts[split] += 1
         if not any(counts.values()):
@@ -95,36 +88,19 @@ def write_manifests(
     return rejected
 
 
-def _entries(
-    shard: str, batch: list[tuple[Recording, Split, Transcript]]
-) -> Iterator[tuple[Recording, Split, SupervisionSegment, MonoCut]]:
-    """Recording, split, supervision and cut of each item, validated together."""
-    entries = []
-    for recording, split, transcript in batch:
-        segment = SupervisionSegment(
-            id=recording.id,
-            recording_id=recording.id,
-            start=0.0,
-            duration=recording.duration,
-            channel=0,
-            text=transcript.text,
-            language=transcript.language,
-            speaker=transcript.speaker,
-        )
-        cut = MonoCut(
-            id=recording.id,
-            start=0.0,
-            duration=recording.duration,
-            channel=0,
-            recording=recording,
-            supervisions=[segment],
-            custom={"shard": shard},
-        )
-        entries.append((recording, split, segment, cut))
-    if entries:
+def _cuts(shard: str, spoken: Iterable[tuple[Recording, Transcript]]) -> list[MonoCut]:
+    """A cut of each recording with its supervision, validated together."""
+    cuts = []
+    for recording, transcript in spoken:
+        cut = recording.to_cut()
+        about = {"duration": recording.duration, **transcript._asdict()}
+        cut.supervisions = [SupervisionSegment(recording.id, recording.id, 0.0, **about)]
+        cut.custom = {"shard": shard}
+        cuts.append(cut)
+    if cuts:
         validate_recordings_and_supervisions(
-            RecordingSet.from_recordings(entry[0] for entry in entries),
-            SupervisionSet.from_segments(entry[2] for entry in entries),
+            RecordingSet.from_recordings(cut.recording for cut in cuts),
+            SupervisionSet.from_segments(cut.supervisions[0] for cut in cuts),
         )
-        validate(CutSet.from_cuts(entry[3] for entry in entries))
-    yield from entries
+        validate(CutSet.from_cuts(cuts))
+    return cuts

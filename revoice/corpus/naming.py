@@ -29,13 +29,10 @@ def recording_id(corpus: str, path: str) -> str:
 
 def corpus_root(corpus: CorpusConfig) -> Path:
     """The folder that the paths of a corpus are relative to."""
-    match corpus.kind:
-        case "asterisk":
-            return ASTERISK_ROOT
-        case "table":
-            return Path(str(corpus.path)).parent
-        case "folder" | "libritts" | "ljspeech":
-            return Path(str(corpus.path))
+    if corpus.kind == "asterisk":
+        return ASTERISK_ROOT
+    path = Path(str(corpus.path))
+    return path.parent if corpus.kind == "table" else path
 
 
 def is_known(corpus: CorpusConfig) -> bool:
@@ -50,5 +47,12 @@ def records(corpus: CorpusConfig) -> list[str]:
 
 
 def read_shard(path: str | Path) -> list[str]:
-    """Paths below the corpus root of the files in a shard's list."""
-    return [line.split("\t")[0] for line in Path(path).read_text("utf-8").splitlines()]
+    """Paths below the corpus root of the files in a shard's list.
+
+    Raises FileNotFoundError where the list is gone; the message says how it is written again.
+    """
+    path = Path(path)
+    if not path.exists():
+        index = path.parent.parent / "index.json"
+        raise FileNotFoundError(f"{path} is gone: `snakemake --force {index}` writes it again")
+    return [line.split("\t")[0] for line in path.read_text("utf-8").splitlines()]

@@ -20,8 +20,7 @@ def text_key(text: str) -> str:
 
 def _position(seed: int, key: str) -> float:
     """A number in [0, 1) that depends on the seed and the key alone."""
-    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+    return int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "big") / 2**64
 
 
 def _shares(keys: Iterable[str], config: SplitConfig) -> Callable[[str], Split]:
@@ -49,29 +48,24 @@ def split_of(
     named or a seeded share. A LibriTTS subset with a split of its own goes there; of the
     subsets for train, a share of the texts becomes dev unless a subset is dev.
     """
-    splits: dict[str, Split | None] = {}
+    texts = {path: text_key(transcript.text) for path, transcript in said.items()}
     if corpus.splits:
         has_dev = "dev" in corpus.splits.values()
         only_dev = config.model_copy(update={"test": 0.0, "dev": 0.0 if has_dev else config.dev})
-        share = _shares((text_key(said[path].text) for path in said), only_dev)
-        for path, transcript in said.items():
-            of_subset = corpus.splits.get(Path(path).parts[0], "train")
-            splits[path] = share(text_key(transcript.text)) if of_subset == "train" else of_subset
+        share = _shares(texts.values(), only_dev)
+        splits = {path: corpus.splits.get(Path(path).parts[0], "train") for path in said}
+        splits |= {path: share(texts[path]) for path, split in splits.items() if split == "train"}
     elif config.by == "speaker":
-        named = bool(config.dev_speakers or config.test_speakers)
-        by_share = _shares((transcript.speaker for transcript in said.values()), config)
-        for path, transcript in said.items():
-            if transcript.speaker in config.test_speakers:
-                splits[path] = "test"
-            elif transcript.speaker in config.dev_speakers:
-                splits[path] = "dev"
-            else:
-                splits[path] = "train" if named else by_share(transcript.speaker)
+        named: dict[str, Split] = dict.fromkeys(config.dev_speakers, "dev")
+        named |= dict.fromkeys(config.test_speakers, "test")
+        speakers = {path: transcript.speaker for path, transcript in said.items()}
+        share = _shares(speakers.values(), config)
+        splits = {p: named.get(s, "train") if named else share(s) for p, s in speakers.items()}
     else:
-        share = _shares((text_key(transcript.text) for transcript in said.values()), config)
-        return {path: share(text_key(transcript.text)) for path, transcript in said.items()}
-    held_out = {text_key(said[path].text) for path, split in splits.items() if split == "test"}
-    for path, chosen in splits.items():
-        if chosen == "train" and text_key(said[path].text) in held_out:
-            splits[path] = None
-    return splits
+        share = _shares(texts.values(), config)
+        splits = {path: share(text) for path, text in texts.items()}
+    held_out = {texts[path] for path, split in splits.items() if split == "test"}
+    return {
+        path: None if split == "train" and texts[path] in held_out else split
+        for path, split in splits.items()
+    }

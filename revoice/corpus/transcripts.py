@@ -28,8 +28,7 @@ Said = Iterator[tuple[Transcript, str]]  # for each path, with why there is no t
 def transcripts(corpus: CorpusConfig, paths: Iterable[str]) -> dict[str, Transcript | str]:
     """The transcript of each file in `paths` (below the corpus root), or why there is none.
 
-    Raises:
-        ValueError: the corpus is not laid out as its kind says.
+    Raises ValueError where the corpus is not laid out as its kind says.
     """
     paths = list(paths)
     found: dict[str, Transcript | str] = {}
@@ -47,10 +46,9 @@ def _of_asterisk(corpus: CorpusConfig, paths: list[str]) -> Said:
 
 
 def _of_folder(corpus: CorpusConfig, paths: list[str]) -> Said:
-    root = corpus_root(corpus)
-    for path in paths:
-        text, why = _text_beside(root / path)
-        speaker = corpus.speaker or (root / path).absolute().parent.name
+    for path in (corpus_root(corpus) / path for path in paths):
+        text, why = _text_beside(path)
+        speaker = corpus.speaker or path.absolute().parent.name
         yield Transcript(text, speaker, corpus.languages[0]), why
 
 

@@ -4,6 +4,7 @@ import fcntl
 import logging
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -11,16 +12,12 @@ _alive: list[IO[str]] = []  # files that this process holds until it ends
 
 
 def free_stale_locks(folder: Path) -> None:
-    """Remove Snakemake's locks of a working directory when the run that took them is gone.
+    """Remove Snakemake's locks from a `.snakemake` when the run that took them is gone.
 
     A run that was killed leaves them, and the next one would be told to use `--unlock`. So every
     run holds the file `alive` as long as it lives; the system lets go of it however a run ends, and
     who gets it alone is the only one. Locks taken on another machine stay: not all file systems
-    tell that a process there holds a file. Nothing is written while another run holds the lock.
-    Not for dry runs, which take no lock and write nothing.
-
-    Args:
-        folder: the working directory's `.snakemake`.
+    tell that a process there holds a file. Not for dry runs, which take no lock and write nothing.
     """
     try:
         if not (folder / "alive").exists() and any((folder / "locks").glob("*.lock")):
@@ -28,11 +25,8 @@ def free_stale_locks(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         alive = open(folder / "alive", "a+", encoding="utf-8")  # noqa: SIM115 (until the end)
         _alive.append(alive)
-        try:
+        with suppress(BlockingIOError):  # another run is there: its locks are its own
             fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # another run is there: its locks are its own
-            pass
-        else:
             alive.seek(0)
             here = alive.read() == socket.gethostname()
             locks = list((folder / "locks").glob("*.lock"))

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -12,7 +13,7 @@ import soundfile
 
 from revoice.config import AudioConfig
 from revoice.corpus import audio
-from revoice.corpus.audio import SAMPLE_RATE, Source, as_rows, recordings_of, resample
+from revoice.corpus.audio import SAMPLE_RATE, Source, recordings_of, resample
 from revoice.corpus.naming import recording_id
 from revoice.files import sha256
 
@@ -423,7 +424,7 @@ def test_recordings_are_lhotse_s(root: Path, converted: Callable) -> None:
 def test_rows_tell_what_a_file_was(root: Path, converted: Callable) -> None:
     soundfile.write(root / "good.ogg", tone(1, 48000), 48000)
     (root / "empty.wav").touch()
-    empty, good = as_rows(converted().values())
+    empty, good = map(asdict, converted().values())
     assert empty["reason"] == "is empty"
     assert empty["duration"] is None
     assert (good["rate"], good["channels"], good["format"], good["codec"]) == (

@@ -1,12 +1,13 @@
 """Where corpora lie, and what is known of them before they are fetched."""
 
+import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from revoice.config import CorpusConfig
-from revoice.corpus.naming import corpus_root, is_known, records
+from revoice.corpus.naming import corpus_root, is_known, read_shard, records
 from revoice.corpus.transcripts import _READERS
 
 KINDS = get_args(CorpusConfig.model_fields["kind"].annotation)
@@ -23,3 +24,9 @@ def test_every_kind(tmp_path: Path, kind: str) -> None:
     path.mkdir(parents=True)
     assert is_known(corpus)
     assert kind in _READERS
+
+
+def test_a_list_that_is_gone_says_how_it_is_written_again(tmp_path: Path) -> None:
+    mend = re.escape(f"`snakemake --force {tmp_path}/index.json`")
+    with pytest.raises(FileNotFoundError, match=rf"shards/s01\.tsv is gone: {mend} writes it"):
+        read_shard(tmp_path / "shards/s01.tsv")
