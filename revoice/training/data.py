@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,8 +39,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
-        tensors = {name: value for name, value in vars(self).items() if value is not None}
-        return replace(self, **{name: t.to(device) for name, t in tensors.items()})
+        tensors = {name: t.to(device) for name, t in vars(self).items() if t is not None}
+        return replace(self, **tensors)
 
 
 class Example(NamedTuple):
@@ -54,11 +54,8 @@ class Example(NamedTuple):
 def load_example(cut: Cut, separator: Sequence[int] = (), ends: Sequence[int] = ()) -> Example:
     """Read one cut's codes and tokens; the parts of a concatenated cut are joined in order.
 
-    Args:
-        cut: a MonoCut with `codes` and one supervision with `tokens` and `token_languages`, or a
-            MixedCut of such cuts, one after the other.
-        separator: token ids between two parts, with the language of the symbol before them.
-        ends: token ids before and after all of it, with the language of the symbol beside them.
+    It is a MonoCut with `codes` and one supervision with `tokens` and `token_languages`, or a
+    MixedCut of such cuts, one after the other. `separator` and `ends` are as in `frame`.
     """
     parts = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
     said = [part.supervisions[0] for part in parts]
@@ -71,14 +68,10 @@ def load_example(cut: Cut, separator: Sequence[int] = (), ends: Sequence[int] = 
 
 
 def collate(examples: Sequence[Example], pad: int, languages: Sequence[str] = ()) -> Batch:
-    """Examples to one padded batch.
+    """Examples to one padded batch: texts are filled up with the id `pad`, codes with 0.
 
-    Args:
-        pad: the text id that fills up short texts; codes are filled up with 0.
-        languages: the model's languages in order; empty for a model without languages.
-
-    Raises:
-        ValueError: a token's language is not among `languages`.
+    `languages` are the model's in order, none for a model without. Raises ValueError where a
+    token's language is not among them.
     """
     text = [torch.tensor(example.tokens) for example in examples]
     codes = [torch.from_numpy(example.codes.astype(np.int64)) for example in examples]
@@ -92,30 +85,22 @@ def collate(examples: Sequence[Example], pad: int, languages: Sequence[str] = ()
             )
         rows = [torch.tensor([index[name] for name in example.languages]) for example in examples]
         ids = pad_sequence(rows, batch_first=True)
-    return Batch(
-        text=pad_sequence(text, batch_first=True, padding_value=pad),
-        text_lens=torch.tensor([len(row) for row in text]),
-        codes=pad_sequence(codes, batch_first=True),
-        code_lens=torch.tensor([len(row) for row in codes]),
-        languages=ids,
-    )
+    text_lens, code_lens = (torch.tensor([len(row) for row in rows]) for rows in (text, codes))
+    padded = pad_sequence(text, batch_first=True, padding_value=pad)
+    return Batch(padded, text_lens, pad_sequence(codes, batch_first=True), code_lens, ids)
 
 
+@dataclass(frozen=True)
 class CodesDataset(Dataset):
     """Cuts in, Batch out: `dataset[cuts]` reads the codes of these cuts alone.
 
     The arguments are those of `collate` and `load_example`.
     """
 
-    def __init__(
-        self,
-        pad: int,
-        languages: Sequence[str] = (),
-        separator: Sequence[int] = (),
-        ends: Sequence[int] = (),
-    ):
-        self.pad, self.languages = pad, tuple(languages)
-        self.separator, self.ends = tuple(separator), tuple(ends)
+    pad: int
+    languages: Sequence[str] = ()
+    separator: Sequence[int] = ()
+    ends: Sequence[int] = ()
 
     def __getitem__(self, cuts: Iterable[Cut]) -> Batch:
         examples = [load_example(cut, self.separator, self.ends) for cut in cuts]
@@ -127,79 +112,51 @@ def load_batches(
 ) -> Iterator[Batch]:
     """Read the batches that a sampler chose, in `workers` processes ahead of their use."""
     # Its own generator, or each pass would move the global one and a resumed run would differ.
-    loader = DataLoader(
-        dataset,
-        sampler=batches,
-        batch_size=None,
-        num_workers=workers,
-        worker_init_fn=_forget_open_files,
-        generator=torch.Generator(),
-    )
-    return iter(loader)
+    own: dict[str, Any] = {"generator": torch.Generator(), "worker_init_fn": _forget_open_files}
+    return iter(DataLoader(dataset, sampler=batches, batch_size=None, num_workers=workers, **own))
 
 
 def _forget_open_files(worker: int) -> None:
     close_cached_file_handles()  # HDF5 handles do not survive a fork
 
 
+@dataclass
 class Sampler:
     """Which cuts make which batch: Lhotse's bucketing by duration, the same for the same seed.
 
     Training batches are shuffled anew each epoch; every rank gets equally many. Batches do not
     depend on the number of ranks: rank r of R takes every R-th, so that R processes see in one
     step what one process sees in R steps of accumulation.
-
-    Args:
-        cuts: read lazily, once per epoch, plus 10,000 cuts at the start to choose the buckets.
-        batch_seconds: longest cut times number of cuts stays below this.
-        concatenate_seconds: join cuts of one speaker to examples of random length up to this.
-        buffer: cuts in memory; shuffling reaches this far.
     """
 
-    def __init__(
-        self,
-        cuts: CutSet,
-        batch_seconds: float,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        concatenate_seconds: float | None = None,
-        buffer: int = BUFFER,
-    ):
-        self.cuts, self.batch_seconds, self.seed = cuts, batch_seconds, seed
-        self.rank, self.world_size = rank, world_size
-        self.concatenate_seconds, self.buffer = concatenate_seconds, buffer
-        self.bins = duration_bins(self._stream(epoch=0), batch_seconds)
+    cuts: CutSet  # read lazily, once per epoch, plus 10,000 cuts at the start to choose the buckets
+    batch_seconds: float  # longest cut times number of cuts stays below this
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+    concatenate_seconds: float | None = None  # join a speaker's cuts to random lengths up to this
+    buffer: int = BUFFER  # cuts in memory; shuffling reaches this far
+
+    def __post_init__(self) -> None:
+        self.bins = duration_bins(self._stream(epoch=0), self.batch_seconds)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[CutSet]:
         """This rank's batches of one epoch, without the first `skip` (no codes are read)."""
         return islice(self._share(epoch), skip, None)
 
     def _share(self, epoch: int) -> Iterator[CutSet]:
-        batches = (batch for batch in self._sampler(epoch))  # iter() of the sampler starts it over
-        while group := list(islice(batches, self.world_size)):
-            if len(group) < self.world_size:  # the last: its cuts are dealt out
-                cuts = [cut for batch in group for cut in batch]
-                if len(cuts) < self.world_size:
-                    return
-                group = [
-                    CutSet.from_cuts(cuts[r :: self.world_size]) for r in range(self.world_size)
-                ]
-            yield group[self.rank]
-
-    def _sampler(self, epoch: int) -> DynamicBucketingSampler:
-        sampler = DynamicBucketingSampler(
-            self._stream(epoch),
-            max_duration=self.batch_seconds,
-            shuffle=True,
-            duration_bins=self.bins,
-            buffer_size=self.buffer,
-            seed=self.seed,
-            rank=0,
-            world_size=1,
-        )
+        ranks = self.world_size
+        options = {"buffer_size": self.buffer, "shuffle": True, "seed": self.seed}
+        sampler = bucketing(self._stream(epoch), self.batch_seconds, self.bins, **options)
         sampler.set_epoch(epoch)
-        return sampler
+        batches = (batch for batch in sampler)  # each iter() of the sampler starts it over
+        while group := list(islice(batches, ranks)):
+            if len(group) < ranks:  # the last: its cuts are dealt out
+                cuts = [cut for batch in group for cut in batch]
+                if len(cuts) < ranks:
+                    return
+                group = [CutSet.from_cuts(cuts[rank::ranks]) for rank in range(ranks)]
+            yield group[self.rank]
 
     def _stream(self, epoch: int) -> Iterable[Cut]:
         if self.concatenate_seconds is None:
@@ -209,11 +166,18 @@ class Sampler:
         return concatenate(shuffled, self.concatenate_seconds, rng)
 
 
+def bucketing(
+    cuts: Iterable[Cut], seconds: float, bins: list[float], **options: Any
+) -> DynamicBucketingSampler:
+    """Lhotse's sampler of batches of so many seconds; dealing them out to the ranks is ours."""
+    settings = {"max_duration": seconds, "duration_bins": bins, "rank": 0, "world_size": 1}
+    return DynamicBucketingSampler(cuts, **settings, **options)
+
+
 def duration_bins(cuts: Iterable[Cut], batch_seconds: float) -> list[float]:
     """Where the buckets of similar duration end: at most 10, with two batches or more in each.
 
-    Raises:
-        ValueError: there are no cuts.
+    Raises ValueError where there are no cuts.
     """
     sample = list(islice(cuts, 10_000))
     if not sample:
@@ -232,14 +196,8 @@ def ordered_batches(
 
     Ranks may get unequal numbers of batches, none at all as well.
     """
-    sampler = DynamicBucketingSampler(
-        cuts,
-        max_duration=batch_seconds,
-        duration_bins=duration_bins(cuts, batch_seconds),
-        buffer_size=BUFFER,
-        rank=0,
-        world_size=1,
-    )
+    bins = duration_bins(cuts, batch_seconds)
+    sampler = bucketing(cuts, batch_seconds, bins, buffer_size=BUFFER)
     return islice(sampler, rank, None, world_size)
 
 

@@ -3,8 +3,8 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -48,55 +48,45 @@ class Ranks:
 
     def broadcast(self, make: Callable[[], T]) -> T:
         """What `make` gives on rank 0, which alone calls it, on every rank."""
-        values: list[Any] = [make() if self.rank == 0 else None]
-        if self.world_size > 1:
-            dist.broadcast_object_list(values)
-        return values[0]
+        return self.gather(make() if self.rank == 0 else None)[0]
 
-    def gather(self, value: T) -> list[T]:
+    def gather(self, value: Any) -> list[Any]:
         """The values of all ranks, in their order."""
-        values: list[Any] = [value] * self.world_size
+        values = [value] * self.world_size
         if self.world_size > 1:
             dist.all_gather_object(values, value)
         return values
 
-    def all_reduce_sum(self, values: Tensor) -> Tensor:
-        """Sum over all ranks, in place."""
+    def all_reduce_sum(self, values: Tensor | Sequence[float] | float) -> Tensor:
+        """Sum over all ranks, in float64."""
+        total = torch.as_tensor(values, dtype=torch.float64, device=self.device)
         if self.world_size > 1:
-            dist.all_reduce(values)
-        return values
+            dist.all_reduce(total)
+        return total
 
     def any_rank(self, flag: bool) -> bool:
         """Whether the flag is set on any rank."""
-        return bool(self.all_reduce_sum(torch.tensor(float(flag), device=self.device)) > 0)
+        return bool(self.all_reduce_sum(flag) > 0)
 
     def wrap(self, model: nn.Module, find_unused_parameters: bool) -> nn.Module:
         """The model with gradients that are the mean over all ranks; itself where it is alone."""
         if self.world_size == 1:
             return model
-        ids = [self.device.index] if self.device.type == "cuda" else None
-        return DistributedDataParallel(
-            model, device_ids=ids, find_unused_parameters=find_unused_parameters
-        )
+        return DistributedDataParallel(model, find_unused_parameters=find_unused_parameters)
 
 
 @contextmanager
 def caught_signals() -> Iterator[threading.Event]:
     """An event that SIGTERM, SIGUSR1 or Ctrl-C sets; a second Ctrl-C acts as ever."""
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
 
     def handle(number: int, frame: Any) -> None:
         stop.set()
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    signals = [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT]
-    before = [signal.signal(number, handle) for number in signals]
-    try:
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+                stack.callback(signal.signal, number, signal.signal(number, handle))
         yield stop
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)

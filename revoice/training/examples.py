@@ -18,21 +18,13 @@ log = logging.getLogger(__name__)
 
 
 def attach_codes(
-    cuts: Iterable[Cut],
-    encoded: Mapping[str, Path],
-    codec: Mapping[str, Any],
-    tokenizer: Tokenizer,
+    cuts: Iterable[Cut], encoded: Mapping[str, Path], codec: Mapping[str, Any], tokenizer: Tokenizer
 ) -> Iterator[Cut]:
-    """Each cut with the `codes` of its recording.
+    """Each cut, tokenized with `tokenizer`, with the `codes` of its recording.
 
-    Args:
-        cuts: tokenized, those of one shard after another; `cut.shard` is `corpus/shard`.
-        encoded: for each shard the manifest of its encoded cuts. One is in memory at a time.
-        codec: the codec.json that the codes have to be of; `tokenizer` made the tokens.
-
-    Raises:
-        KeyError: a recording has no codes.
-        ValueError: a shard's codes are another codec's, or its tokens another tokenizer's.
+    The cuts of one shard come after another; `encoded` has for each `cut.shard`, `corpus/shard`,
+    the manifest of its encoded cuts, of which one is in memory at a time. Raises KeyError where a
+    recording has no codes, ValueError for codes of another codec or tokens of another tokenizer.
     """
     for shard, of_shard in groupby(cuts, key=lambda cut: cut.shard):
         codes = {cut.recording_id: cut.codes for cut in CutSet.from_jsonl_lazy(encoded[shard])}
@@ -62,25 +54,18 @@ def check_codes(path: str | Path, codec: Mapping[str, Any]) -> None:
 def exclusion_reason(cut: Cut, limits: LimitsConfig) -> str | None:
     """Why a cut is no good for training, or None."""
     symbols, frames = len(cut.supervisions[0].tokens), cut.codes.shape[0]
-    if cut.duration < limits.min_seconds:
-        return f"shorter than {limits.min_seconds:g} s"
-    if cut.duration > limits.max_seconds:
-        return f"longer than {limits.max_seconds:g} s"
-    if not symbols:
-        return "no text symbols"
-    if frames < limits.min_frames_per_symbol * symbols:
-        return f"fewer than {limits.min_frames_per_symbol:g} frames per text symbol"
-    if frames > limits.max_frames_per_symbol * symbols:
-        return f"more than {limits.max_frames_per_symbol:g} frames per text symbol"
-    return None
+    least, most = limits.min_frames_per_symbol, limits.max_frames_per_symbol
+    reasons = {
+        f"shorter than {limits.min_seconds:g} s": cut.duration < limits.min_seconds,
+        f"longer than {limits.max_seconds:g} s": cut.duration > limits.max_seconds,
+        "no text symbols": not symbols,
+        f"fewer than {least:g} frames per text symbol": frames < least * symbols,
+        f"more than {most:g} frames per text symbol": frames > most * symbols,
+    }
+    return next((reason for reason, applies in reasons.items() if applies), None)
 
 
 def excluded_row(cut: Cut, reason: str) -> dict[str, Any]:
-    """A row of the list of cuts that were left out: id, seconds, symbols, frames, reason."""
-    return {
-        "id": cut.id,
-        "seconds": round(cut.duration, 3),
-        "symbols": len(cut.supervisions[0].tokens),
-        "frames": cut.codes.shape[0],
-        "reason": reason,
-    }
+    """A row of the list of cuts that were left out."""
+    sizes = {"symbols": len(cut.supervisions[0].tokens), "frames": cut.codes.shape[0]}
+    return {"id": cut.id, "seconds": round(cut.duration, 3), **sizes, "reason": reason}

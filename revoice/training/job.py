@@ -14,31 +14,23 @@ from revoice.training.state import FORMAT
 
 @dataclass(frozen=True)
 class Job:
-    """All that a training needs to know; JSON values alone.
-
-    `train` are the fields of its `TrainConfig`. `model` are those of the `ModelConfig` of a model
-    that starts from nothing; else `init` is the stem of the model to start from, `new_languages`
-    and `text_symbols` what it grows by. `train_cuts` and `dev_cuts` are manifests, `work` is the
-    folder of resume states, `out` the stem of the model, beside which `metrics.csv` and
-    `training.json` appear. `meta` goes into the model's JSON, `separator` between the texts of
-    joined cuts, `ends` around a whole text. `code` is a digest of the code that trains.
-    """
+    """All that a training needs to know; JSON values alone."""
 
     name: str
     part: Part
-    train: dict[str, Any]
-    train_cuts: str
+    train: dict[str, Any]  # fields of its `TrainConfig`
+    train_cuts: str  # a manifest, as `dev_cuts`
     dev_cuts: str
-    work: str
-    out: str
-    model: dict[str, Any] | None = None
-    init: str | None = None
+    work: str  # folder of resume states
+    out: str  # stem of the model, beside which `metrics.csv` and `training.json` appear
+    model: dict[str, Any] | None = None  # fields of the `ModelConfig`, to start from nothing
+    init: str | None = None  # else the stem of the model to start from, which grows by these two
     new_languages: dict[str, str] = field(default_factory=dict)
     text_symbols: int = 0
-    separator: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-    meta: dict[str, Any] = field(default_factory=dict)
-    code: str = ""
+    separator: list[int] = field(default_factory=list)  # between the texts of joined cuts
+    ends: list[int] = field(default_factory=list)  # around a whole text
+    meta: dict[str, Any] = field(default_factory=dict)  # goes into the model's JSON
+    code: str = ""  # a digest of the code that trains
     threads: int = 1
     log: str | None = None
 
@@ -50,13 +42,12 @@ class Job:
     def digest(self, world_size: int) -> str:
         """Digest of the data and settings that decide about the weights, but the run's length."""
         undecided = {"epochs", "steps", "log_every", "checkpoint_every", "keep"}
-        init = [f"{self.init}{end}" for end in (".safetensors", ".json")] if self.init else []
         decides = {
             "format": FORMAT,
             "part": self.part,
             "train": {k: v for k, v in self.train.items() if k not in undecided},
             "model": self.model,
-            "init": [sha256(path) for path in init],
+            "init": [sha256(f"{self.init}{x}") for x in (".safetensors", ".json") if self.init],
             "grow": [self.new_languages, self.text_symbols],
             "text": [self.separator, self.ends],
             "cuts": [digest_cuts(self.train_cuts), digest_cuts(self.dev_cuts)],

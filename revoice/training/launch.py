@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,9 @@ from revoice.training.train import INTERRUPTED, train, write_outputs
 def run(job: Job, processes: int = 1, nodes: int = 1) -> dict[str, Any]:
     """Train, and return what training.json holds.
 
-    Args:
-        processes: on a machine, one per GPU; several on one machine are torchrun's.
-        nodes: machines of the SLURM job that this process is in; on several, srun's.
-
-    Exits with status `INTERRUPTED` when a signal ended the training before time; raises
-    RuntimeError when it fails.
+    Several `processes` on a machine, one per GPU, are torchrun's; those on several `nodes` of the
+    SLURM job that this process is in are srun's. Exits with status `INTERRUPTED` when a signal
+    ended the training before time; raises RuntimeError when it fails.
     """
     if processes == 1 and nodes == 1:
         return train(job)
@@ -61,35 +59,27 @@ def wait_for(process: subprocess.Popen, with_workers: bool) -> int:
     """
 
     def hand_on(number: int, frame: Any) -> None:
-        workers = psutil.Process(process.pid).children() if with_workers else [process]
-        for worker in workers:
+        for worker in psutil.Process(process.pid).children() if with_workers else [process]:
             worker.send_signal(signal.SIGUSR1)
 
-    handled = [signal.SIGTERM, signal.SIGUSR1]
-    before = [signal.signal(number, hand_on) for number in handled]
-    try:
+    with ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            stack.callback(signal.signal, number, signal.signal(number, hand_on))
         return process.wait()
-    finally:
-        for number, handler in zip(handled, before, strict=True):
-            signal.signal(number, handler)
 
 
 def rendezvous() -> dict[str, str]:
     """Where the tasks of a SLURM job find each other: here, as the first of them runs here too."""
     with socket.socket() as free:
         free.bind(("", 0))
-        port = free.getsockname()[1]
-    return {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(port)}
+        return {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(free.getsockname()[1])}
 
 
 def outside_step(environment: dict[str, str]) -> dict[str, str]:
     """`environment` without what a SLURM step says of itself, which srun would take for wishes."""
     kept = {"SLURM_JOB_ID", "SLURM_CONF", "SLURM_CLUSTER_NAME"}
-    return {
-        name: value
-        for name, value in environment.items()
-        if name in kept or not name.startswith(("SLURM_", "SRUN_"))
-    }
+    dropped = {name for name in environment if name.startswith(("SLURM_", "SRUN_"))} - kept
+    return {name: value for name, value in environment.items() if name not in dropped}
 
 
 def processes_per_node(resources: Any) -> int:
@@ -108,7 +98,7 @@ def processes_per_node(resources: Any) -> int:
     return max(1, gpus // nodes)
 
 
-def adopt(job: Job) -> dict[str, Any]:
+def adopt(job: Job) -> None:
     """Write the part of `job.init` as it is, but for what it grows by, as if trained 0 steps."""
     model, meta = make_model(job, TrainConfig(steps=1))
     zero = ("steps", "epochs", "best_epoch", "best_step", "seconds", "peak_memory_mb")
@@ -116,4 +106,3 @@ def adopt(job: Job) -> dict[str, Any]:
     summary["parameters"] = sum(parameter.numel() for parameter in model.parameters())
     summary |= {"trainable_parameters": 0, "code": [{"step": 0, "digest": job.code}]}
     write_outputs(job, model, meta, f"{','.join(COLUMNS)}\n".encode(), summary)
-    return summary

@@ -12,7 +12,6 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from revoice.devices import best_device
 from revoice.training.state import Progress
 
 log = logging.getLogger(__name__)
@@ -27,11 +26,9 @@ class Metrics:
     What was written after the state `here`, which the run goes on from, is taken away.
     """
 
-    def __init__(self, work: Path, here: Progress, total_steps: int, title: str, rank: int) -> None:
+    def __init__(self, work: Path, here: Progress, total: int, title: str, rank: int) -> None:
         hidden = rank != 0 or not sys.stderr.isatty()
-        self.bar = tqdm(
-            total=total_steps, initial=here.step, desc=title, unit="step", disable=hidden
-        )
+        self.bar = tqdm(total=total, initial=here.step, desc=title, unit="step", disable=hidden)
         self.file: Any = None
         if rank != 0:
             return
@@ -47,8 +44,8 @@ class Metrics:
             return
         numbers = [result["loss"], result["top10_accuracy"], *more]
         texts = [f"{number:.6g}" for number in numbers] + [""] * (5 - len(numbers))
-        memory = f"{peak_memory_mb(torch.device(best_device())):.0f}"
-        csv.writer(self.file).writerow([here.step, here.epoch, split, *texts, memory])
+        row = [here.step, here.epoch, split, *texts, f"{peak_memory_mb():.0f}"]
+        csv.writer(self.file).writerow(row)
         self.file.flush()
         for name, number in zip(COLUMNS[3:], numbers, strict=False):
             self.board.add_scalar(f"{name}/{split}", number, here.step)
@@ -82,8 +79,8 @@ class Metrics:
             self.board.close()
 
 
-def peak_memory_mb(device: torch.device) -> float:
+def peak_memory_mb() -> float:
     """The most memory so far: of the GPU where there is one, else resident."""
-    if device.type == "cuda":
+    if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -30,15 +30,11 @@ def count_positions(part: Part, batch: Batch, share: float) -> int:
 def batch_loss(
     part: Part, model: nn.Module, batch: Batch, quantizer: int, share: float
 ) -> tuple[Tensor, Tensor]:
-    """Run one batch.
+    """The loss of a batch, summed over positions, to differentiate; and what it is made of.
 
-    Args:
-        quantizer: codebook 1 to 7 that the NAR predicts; the AR does not look at it.
-        share: of each utterance that is the NAR's prompt.
-
-    Returns:
-        The loss, summed over positions, to differentiate; and (4,) float64: loss sum, positions,
-        hits among the ten best, positions that hits are counted on (the AR's EOS is none).
+    That is (4,) float64: loss sum, positions, hits among the ten best, positions that hits are
+    counted on (the AR's EOS is none). The NAR predicts the codebook `quantizer`, 1 to 7, with a
+    `share` of each utterance as its prompt; the AR looks at neither.
     """
     text = (batch.text, batch.text_lens, batch.codes, batch.code_lens)
     if part == "ar":
@@ -65,12 +61,9 @@ def measure(
 ) -> Tensor:
     """Sums over batches, in evaluation mode: nothing random takes part.
 
-    Args:
-        stop: asked before every batch; true ends it early.
-
-    Returns:
-        (rows, 4) float64 as `batch_loss` gives them; one row for the AR, seven for the NAR's
-        quantizers 1 to 7, each with a quarter of the utterance as the prompt.
+    (rows, 4) float64 as `batch_loss` gives them; one row for the AR, seven for the NAR's quantizers
+    1 to 7, each with a quarter of the utterance as the prompt. `stop`, asked before every batch,
+    may end it early.
     """
     quantizers = range(1, model.config.quantizers) if part == "nar" else [0]
     sums = torch.zeros(len(quantizers), 4, dtype=torch.float64, device=device)

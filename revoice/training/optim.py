@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +11,17 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from revoice.config import TrainConfig
 
+Tensors: TypeAlias = list[Tensor]
+Group: TypeAlias = dict[str, Any]  # one of an optimizer's `param_groups`
+
 
 def make_optimizer(
     named_parameters: Iterable[tuple[str, nn.Parameter]], config: TrainConfig
 ) -> torch.optim.Optimizer:
     """The configured optimizer over those of the parameters that take a gradient.
 
-    AdamW decays matrices and leaves vectors and scalars (norms, biases, alphas) alone.
-
-    Raises:
-        ValueError: no parameter takes a gradient.
+    AdamW decays matrices and leaves vectors and scalars (norms, biases, alphas) alone. Raises
+    ValueError where no parameter takes a gradient.
     """
     parameters = [parameter for _, parameter in named_parameters if parameter.requires_grad]
     if not parameters:
@@ -39,9 +40,7 @@ def make_schedule(
 ) -> LambdaLR:
     """The configured schedule; call its `step()` after every optimizer step.
 
-    Args:
-        total_steps: optimizer steps of the whole training, where the cosine ends.
-        steps_per_epoch: for a warm-up given in epochs, and for Eden.
+    The cosine ends at `total_steps`; a warm-up in epochs, and Eden, look at `steps_per_epoch`.
     """
     warmup = config.warmup_steps or round((config.warmup_epochs or 0) * steps_per_epoch)
     factors: dict[str, Callable[[int], float]] = {
@@ -85,40 +84,29 @@ class ScaledAdam(torch.optim.Optimizer):
     `size_update_period` steps. A tensor moves as in Adam, times r; besides, from the sums of
     parameter times gradient, its scale moves as a parameter of its own. Tensors of one element
     follow Adam with the rate lr · `scalar_lr_scale`. A parameter without gradient counts as one
-    whose gradient is zero. Parameters are expected in float32.
+    whose gradient is zero. Gradients whose norm, each tensor's weighted with its r, exceeds
+    `clipping_scale` times the median of the norms of late are scaled down, or with
+    `clip_scales_only`, as in the first implementation, what the scales see of them alone.
+    Parameters are expected in float32.
 
     All that a group has seen beside its tensors' own state (`step`, `norms`, `threshold`) is kept
     as numbers in `param_groups`, so that `state_dict` holds everything.
-
-    Args:
-        lr: learning rate; 0.03 to 0.05 for a model that starts from nothing.
-        betas: decay of momentum and of the running mean of squares.
-        scalar_lr_scale: rate of the scales and of single elements, as a share of `lr`.
-        eps: added to the root of the mean of squares.
-        param_min_rms: smallest r for the step; below it a tensor's scale is not learnt.
-        param_max_rms: r above which a tensor is made smaller.
-        scalar_max: bound of single elements.
-        size_update_period: steps between two measurements of r and updates of the scale.
-        clipping_scale: gradients whose norm, each tensor's weighted with its r, exceeds this
-            times the median of the norms of late are scaled down; None: no clipping.
-        clipping_update_period: number of norms in the median, and steps between two medians.
-        clip_scales_only: clip only what the scales see, as the first implementation did.
     """
 
     def __init__(
         self,
         params: Any,
-        lr: float = 0.03,
-        betas: tuple[float, float] = (0.9, 0.95),
+        lr: float = 0.03,  # 0.03 to 0.05 for a model that starts from nothing
+        betas: tuple[float, float] = (0.9, 0.95),  # decay of momentum and of the mean of squares
         *,
-        scalar_lr_scale: float = 0.1,
-        eps: float = 1e-8,
-        param_min_rms: float = 1e-5,
-        param_max_rms: float = 3.0,
-        scalar_max: float = 10.0,
-        size_update_period: int = 4,
-        clipping_scale: float | None = 2.0,
-        clipping_update_period: int = 100,
+        scalar_lr_scale: float = 0.1,  # rate of scales and of single elements, as a share of lr
+        eps: float = 1e-8,  # added to the root of the mean of squares
+        param_min_rms: float = 1e-5,  # smallest r for the step; below it no scale is learnt
+        param_max_rms: float = 3.0,  # r above which a tensor is made smaller
+        scalar_max: float = 10.0,  # bound of single elements
+        size_update_period: int = 4,  # steps between two measurements of r, updates of the scale
+        clipping_scale: float | None = 2.0,  # None: no clipping
+        clipping_update_period: int = 100,  # norms in the median, and steps between two medians
         clip_scales_only: bool = False,
     ) -> None:
         defaults: dict[str, Any] = {"lr": lr, "betas": betas, "eps": eps, "scalar_max": scalar_max}
@@ -142,8 +130,7 @@ class ScaledAdam(torch.optim.Optimizer):
             grads, scalar_grads = _grads(tensors), _grads(scalars)
             clip = self._clipping_factor(tensors, grads, scalar_grads, group)
             if clip < 1.0 and not group["clip_scales_only"]:
-                grads = [grad * clip for grad in grads]
-                scalar_grads = [grad * clip for grad in scalar_grads]
+                grads, scalar_grads = ([g * clip for g in some] for some in (grads, scalar_grads))
                 clip = 1.0
             if tensors:
                 self._step_tensors(tensors, grads, group, clip)
@@ -152,7 +139,7 @@ class ScaledAdam(torch.optim.Optimizer):
             group["step"] += 1
         return loss
 
-    def _prepare(self, group: dict[str, Any]) -> None:
+    def _prepare(self, group: Group) -> None:
         for p in group["params"]:
             if self.state[p]:
                 continue
@@ -164,15 +151,11 @@ class ScaledAdam(torch.optim.Optimizer):
                     "scale_square": p.new_zeros(()),
                 }
 
-    def _gather(self, parameters: list[Tensor], name: str) -> list[Tensor]:
+    def _gather(self, parameters: Tensors, name: str) -> Tensors:
         return [self.state[p][name] for p in parameters]
 
     def _clipping_factor(
-        self,
-        tensors: list[Tensor],
-        grads: list[Tensor],
-        scalar_grads: list[Tensor],
-        group: dict[str, Any],
+        self, tensors: Tensors, grads: Tensors, scalar_grads: Tensors, group: Group
     ) -> float:
         """What the gradients are multiplied by; remembers their norm."""
         if group["clipping_scale"] is None or group["step"] == 0:
@@ -189,9 +172,7 @@ class ScaledAdam(torch.optim.Optimizer):
             return 1.0
         return min(1.0, group["threshold"] / (norm + 1e-20))
 
-    def _step_tensors(
-        self, tensors: list[Tensor], grads: list[Tensor], group: dict[str, Any], clip: float
-    ) -> None:
+    def _step_tensors(self, tensors: Tensors, grads: Tensors, group: Group, clip: float) -> None:
         beta1, beta2 = group["betas"]
         lr, step, period = group["lr"], group["step"], group["size_update_period"]
         momenta, rms = self._gather(tensors, "momentum"), self._gather(tensors, "rms")
@@ -213,7 +194,7 @@ class ScaledAdam(torch.optim.Optimizer):
         torch._foreach_add_(momenta, updates, alpha=-lr * (1 - beta1))
         torch._foreach_add_(tensors, momenta)
 
-    def _scale_steps(self, tensors: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+    def _scale_steps(self, tensors: Tensors, group: Group) -> Tensors:
         """By what share of itself each tensor is to grow: Adam on the logarithm of its scale."""
         period = group["size_update_period"]
         decay = group["betas"][1] ** period
@@ -230,9 +211,7 @@ class ScaledAdam(torch.optim.Optimizer):
         steps = steps.masked_fill(rms < group["param_min_rms"], 0.0)
         return list(steps.masked_fill(rms > group["param_max_rms"], -lr * period))
 
-    def _step_scalars(
-        self, scalars: list[Tensor], grads: list[Tensor], group: dict[str, Any]
-    ) -> None:
+    def _step_scalars(self, scalars: Tensors, grads: Tensors, group: Group) -> None:
         beta1, beta2 = group["betas"]
         momenta = self._gather(scalars, "momentum")
         bias = 1 - beta2 ** (group["step"] + 1)
@@ -244,12 +223,9 @@ class ScaledAdam(torch.optim.Optimizer):
             p.clamp_(-group["scalar_max"], group["scalar_max"])
         torch._foreach_add_(scalars, momenta)
 
-    def _adam_direction(
-        self, parameters: list[Tensor], grads: list[Tensor], group: dict[str, Any], bias: float
-    ) -> list[Tensor]:
+    def _adam_direction(self, ps: Tensors, grads: Tensors, group: Group, bias: float) -> Tensors:
         """g / (sqrt(v / bias) + eps), v being the running mean of squares that g goes into."""
-        beta2 = group["betas"][1]
-        squares = self._gather(parameters, "square")
+        beta2, squares = group["betas"][1], self._gather(ps, "square")
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, grads, grads, value=1 - beta2)
         denominators = torch._foreach_div(squares, bias)
@@ -258,7 +234,7 @@ class ScaledAdam(torch.optim.Optimizer):
         return list(torch._foreach_div(grads, denominators))
 
 
-def _grads(parameters: list[Tensor]) -> list[Tensor]:
+def _grads(parameters: Tensors) -> Tensors:
     return [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
 
 
@@ -285,10 +261,7 @@ class Averages:
     @contextmanager
     def swapped_weights(self) -> Iterator[None]:
         """Within the block the parameters have the average's values, where there is one."""
-        if not self.average:
-            yield
-            return
-        own = {name: p.detach().clone() for name, p in self.trained.items()}
+        own = {name: self.trained[name].detach().clone() for name in self.average}
         assign(self.trained, self.average)
         yield
         assign(self.trained, own)
@@ -310,5 +283,5 @@ def average_rate(kind: str | None, step: int) -> float:
 @torch.no_grad()
 def assign(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
     """Copy values into the tensors of the same names."""
-    for name, parameter in parameters.items():
-        parameter.copy_(values[name])
+    for name, value in values.items():
+        parameters[name].copy_(value)

@@ -47,8 +47,8 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
     torch.manual_seed(config.seed)
     model, meta = make_model(job, config)
     where = f"experiments.{job.name}.{job.part}"
-    whole = config.lora and config.trainable == "all"
-    freeze(model, [] if whole else config.trainable, f"{where}.trainable")
+    adapters_alone = config.lora and config.trainable == "all"
+    freeze(model, [] if adapters_alone else config.trainable, f"{where}.trainable")
     if config.lora:
         add_lora(model, config.lora, f"{where}.lora.targets")
     model.gradient_checkpointing = config.gradient_checkpointing
@@ -56,8 +56,7 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
 
     dataset = CodesDataset(model.config.pad, model.config.languages, job.separator, job.ends)
     cuts, who = CutSet.from_jsonl_lazy(job.train_cuts), (ranks.rank, ranks.world_size)
-    seconds, joined = config.batch_seconds, config.concatenate_seconds
-    sampler = Sampler(cuts, seconds, config.seed, *who, concatenate_seconds=joined)
+    sampler = Sampler(cuts, config.batch_seconds, config.seed, *who, config.concatenate_seconds)
     batches, largest = survey(sampler)
     steps_per_epoch = math.ceil(batches / config.accumulate)
     total_steps = config.steps or (config.epochs or 0) * steps_per_epoch
@@ -74,7 +73,7 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
 
     dtype = computing_dtype(config.precision, ranks.device)
     autocast = partial(torch.autocast, ranks.device.type, dtype, enabled=dtype != torch.float32)
-    check_memory(job.part, model, dataset, largest, ranks.device, autocast, seconds)
+    check_memory(job.part, model, dataset, largest, ranks.device, autocast, config.batch_seconds)
     dev_cuts = CutSet.from_jsonl_lazy(job.dev_cuts)
     return Run(model, meta, dataset, sampler, dev_cuts, total_steps, autocast, state)
 
@@ -94,22 +93,15 @@ def make_model(job: Job, config: TrainConfig) -> tuple[AR | NAR, dict[str, Any]]
 
 
 def new_model(size: dict[str, int], text_symbols: int, pad: int, train_cuts: str) -> dict[str, Any]:
-    """Fields of the `ModelConfig` of a model that starts from nothing.
+    """Fields of the `ModelConfig` of a model of this width, layers, heads, to start from nothing.
 
     It has a language embedding if the cuts of the manifest `train_cuts` are in several languages.
-    `size` is its width, layers and heads.
     """
     cuts = CutSet.from_jsonl_lazy(train_cuts)
-    languages = sorted({name for cut in cuts for name in cut.supervisions[0].token_languages})
-    several = len(languages) > 1
-    config = ModelConfig(
-        layout="vallex" if several else "valle",
-        languages=tuple(languages) if several else (),
-        text_symbols=text_symbols,
-        pad=pad,
-        **size,
-    )
-    return asdict(config)
+    languages = {name for cut in cuts for name in cut.supervisions[0].token_languages}
+    several = tuple(sorted(languages)) if len(languages) > 1 else ()
+    text: dict[str, Any] = {"text_symbols": text_symbols, "languages": several, "pad": pad}
+    return asdict(ModelConfig(layout="vallex" if several else "valle", **{**size, **text}))
 
 
 def computing_dtype(precision: str, device: torch.device) -> torch.dtype:
@@ -144,8 +136,7 @@ def check_memory(
 ) -> None:
     """Run the largest batch forward and backward before hours depend on it; leaves no trace.
 
-    Raises:
-        RuntimeError: it does not fit in memory; the message says what to change.
+    Raises RuntimeError where it does not fit in memory; the message says what to change.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
@@ -155,9 +146,8 @@ def check_memory(
             if loss.requires_grad:
                 loss.backward()
         except (RuntimeError, MemoryError) as error:
-            if not isinstance(error, torch.OutOfMemoryError | MemoryError) and (
-                "can't allocate memory" not in str(error)
-            ):
+            full = isinstance(error, torch.OutOfMemoryError | MemoryError)
+            if not full and "can't allocate memory" not in str(error):
                 raise
             longest = max(cut.duration for cut in cuts)
             raise RuntimeError(

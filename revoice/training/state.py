@@ -8,7 +8,7 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
@@ -47,7 +47,7 @@ class Progress:
 
     def ended(self, config: TrainConfig) -> bool:
         """Whether there is no step left to take."""
-        if config.early_stopping is not None and self.without_gain >= config.early_stopping:
+        if config.early_stopping and self.without_gain >= config.early_stopping:
             return True
         return self.step >= config.steps if config.steps else self.epoch >= (config.epochs or 0)
 
@@ -60,10 +60,7 @@ class Progress:
 
 @dataclass
 class TrainState:
-    """All that decides about the weights to come, and its files in the folder `work`.
-
-    `code` lists the digests of code that trained, each with the step from which it did.
-    """
+    """All that decides about the weights to come, and its files in the folder `work`."""
 
     work: Path
     config: TrainConfig
@@ -74,20 +71,19 @@ class TrainState:
     scaler: torch.amp.GradScaler
     draws: torch.Generator  # of the NAR's quantizers and prompts
     progress: Progress = field(default_factory=Progress)
-    code: list[dict[str, Any]] = field(default_factory=list)
+    code: list[dict[str, Any]] = field(default_factory=list)  # what trained, from which step
     began: float = field(default_factory=time.monotonic)
     stored: tuple[int, ...] = ()  # what of the progress the newest file tells
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values and tensors; to be called on every rank."""
-        averages = self.averages
         return {
             "format": FORMAT,
             "code": self.code,
             "progress": asdict(self.progress),
-            "model": {name: p.detach() for name, p in averages.trained.items()},
-            "average": averages.average,
-            "best": averages.best,
+            "model": {name: p.detach() for name, p in self.averages.trained.items()},
+            "average": self.averages.average,
+            "best": self.averages.best,
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -115,8 +111,7 @@ class TrainState:
     def validated(self, loss: float) -> None:
         """Take down a validation; these are the best weights if there was no lower loss."""
         here = self.progress
-        here.validated = here.step
-        here.without_gain += 1
+        here.validated, here.without_gain = here.step, here.without_gain + 1
         if loss < here.best_loss:
             here.best_loss, here.without_gain = loss, 0
             here.best_step, here.best_epoch = here.step, here.epoch
@@ -149,14 +144,14 @@ class TrainState:
                 f"cannot write {path}: {error}. Earlier states are whole: "
                 "make room and give the same command again."
             ) from error
-        for old in states_in(self.work)[self.config.keep :]:
+        for old in sorted(self.work.glob("state-*.pt"))[: -self.config.keep]:
             old.unlink()
 
     def resume(self, code: str) -> None:
         """Go on from the newest file that is on the way of this run, on every rank, or start anew.
 
-        What was trained to its end by other code than `code` is set aside. Raises ValueError where
-        a file has another format.
+        What was trained to its end by other code is set aside. Raises ValueError for a file of
+        another format.
         """
         path = self.ranks.broadcast(lambda: self._choose(code))
         if path is None:
@@ -171,8 +166,8 @@ class TrainState:
             log.info("the code has changed: %s until step %d, now %s", before, here.step, code)
 
     def _choose(self, code: str) -> Path | None:
-        passed = []
-        for path in states_in(self.work):
+        states = sorted(self.work.glob("state-*.pt"), reverse=True)
+        for number, path in enumerate(states):
             # mapped: of what may be gigabytes, only the plain values are read
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             if state.get("format") != FORMAT:
@@ -186,28 +181,21 @@ class TrainState:
                 log.info("%s is not on the way of this run", path.name)
             elif at.ended(self.config) and at.validated == at.step and before != code:
                 log.info("%s was trained to the end by other code: %s, not %s", path, before, code)
-                passed = states_in(self.work)
                 break
             else:
-                set_aside(self.work, passed)
+                set_aside(self.work, states[:number])
                 return path
-            passed.append(path)
-        if passed:
-            set_aside(self.work, [*passed, self.work / "metrics.csv", self.work / "tensorboard"])
+        if states:
+            set_aside(self.work, [*states, self.work / "metrics.csv", self.work / "tensorboard"])
         return None
-
-
-def states_in(work: Path) -> list[Path]:
-    """The files of a run, the newest first."""
-    return sorted(work.glob("state-*.pt"), reverse=True)
 
 
 def set_aside(work: Path, paths: list[Path]) -> None:
     """Move a run's files to a folder beside it, where nothing but `clean_work` removes them."""
     if not paths:
         return
-    names = (work.with_name(f"aside-{work.name}-{number}") for number in count(1))
-    folder = next(name for name in names if not name.exists())
+    folders = (work.with_name(f"aside-{work.name}-{number}") for number in count(1))
+    folder = next(folder for folder in folders if not folder.exists())
     folder.mkdir()
     log.info("set aside in %s", folder)
     # The newest state last but the curves: where this is cut short, the next run finds it first.
@@ -217,13 +205,15 @@ def set_aside(work: Path, paths: list[Path]) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; while another process trains the same run, wait for it."""
+def locked(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Hold a run's folder; while another process trains the same run, wait or BlockingIOError."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not wait:
+                raise
             log.warning("another process trains this run (%s); waiting for it to end", folder)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -251,21 +241,12 @@ def set_rng_state(state: dict[str, Any]) -> None:
 
 
 def clean_work(folder: str | Path, max_age_days: float) -> list[Path]:
-    """Remove the runs in a work folder that nothing was written to for `max_age_days`.
-
-    A run that is being trained stays. Returns the folders that were removed.
-    """
+    """Remove the runs that nothing was written to for so long, and give them; one in use stays."""
     removed = []
     for run in sorted(Path(folder).glob("*/")):
         written = max((f.stat().st_mtime for f in run.rglob("*")), default=run.stat().st_mtime)
-        if time.time() - written < max_age_days * 86400:
-            continue
-        if (run / "lock").exists():
-            with open(run / "lock") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-        shutil.rmtree(run)
-        removed.append(run)
+        if time.time() - written >= max_age_days * 86400:
+            with suppress(BlockingIOError), locked(run, wait=False):
+                shutil.rmtree(run)
+                removed.append(run)
     return removed

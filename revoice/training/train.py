@@ -60,19 +60,15 @@ def train(job: Job) -> dict[str, Any]:
         metrics.close()
 
         # What comes out: the weights with the best dev loss
-        if averages.best:
-            assign(averages.trained, averages.best)
+        assign(averages.trained, averages.best)
         merge_lora(model)
-        on_gpu = ranks.device.type == "cuda"
         summary = {
             "steps": here.step,
             "epochs": here.epoch,
-            "best_epoch": here.best_epoch,
-            "best_step": here.best_step,
-            "best_loss": here.best_loss,
+            **{key: getattr(here, key) for key in ("best_epoch", "best_step", "best_loss")},
             "seconds": round(here.seconds, 1),
-            "peak_memory_mb": peak_memory_mb(ranks.device),
-            "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+            "peak_memory_mb": peak_memory_mb(),
+            "device": torch.cuda.get_device_name() if ranks.device.type == "cuda" else "cpu",
             "processes": ranks.world_size,
             "parameters": sum(p.numel() for p in model.parameters()),
             "trainable_parameters": sum(p.numel() for p in averages.trained.values()),
@@ -106,9 +102,8 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
                 continue
 
         # Interrupted? Save and leave
-        if not state.saved() and (
-            done or interrupted or (here.step and here.step % config.checkpoint_every == 0)
-        ):
+        regular = here.step and here.step % config.checkpoint_every == 0
+        if (done or interrupted or regular) and not state.saved():
             state.save(metrics.flush())
         if interrupted:
             ranks.broadcast(job.interrupted.touch)  # and no rank leaves before all is written
@@ -121,8 +116,7 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
         clock = time.monotonic()
         if batches is None:
             chosen = run.sampler.epoch(here.epoch, skip=here.batches)
-            workers = 2 if ranks.device.type == "cuda" else 0
-            batches = load_batches(run.dataset, chosen, workers)
+            batches = load_batches(run.dataset, chosen, 2 if ranks.device.type == "cuda" else 0)
         group = list(islice(batches, config.accumulate))
         if not group:
             here.epoch, here.batches, batches = here.epoch + 1, 0, None
@@ -148,8 +142,7 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
 
         # Log
         if here.step % config.log_every == 0:
-            numbers = torch.tensor(here.interval, device=ranks.device, dtype=torch.float64)
-            total = ranks.all_reduce_sum(numbers)
+            total = ranks.all_reduce_sum(here.interval)
             result, speed = figures(total[:4]), float(total[4]) / here.interval_seconds
             here.seconds = state.seconds()
             metrics.write(here, "train", result, lr, here.grad_norm, speed)
@@ -179,8 +172,7 @@ def backward(part: Part, run: Run, parallel: torch.nn.Module, group: list[Batch]
     quantizers = (1 + mine[:, 0] * (run.model.config.quantizers - 1)).long().tolist()
     shares = (mine[:, 1] / 2).tolist()
     own = sum(map(count_positions, [part] * len(group), group, shares))
-    numbers = torch.tensor(own, device=ranks.device, dtype=torch.float64)
-    positions = ranks.all_reduce_sum(numbers).item()
+    positions = ranks.all_reduce_sum(own).item()
     for i, batch in enumerate(group):
         batch = batch.to(ranks.device)
         alone = ranks.world_size == 1 or i == len(group) - 1
@@ -204,25 +196,21 @@ def write_outputs(
     The model comes last: until it is there the old one is whole, and where this is cut short the
     same job, whose state is at its end, writes all of them again.
     """
-    out = Path(job.out)
-    with atomic(out.parent / "metrics.csv") as temporary:
+    folder = Path(job.out).parent
+    with atomic(folder / "metrics.csv") as temporary:
         temporary.write_bytes(metrics)
-    write_json(out.parent / "training.json", summary)
+    write_json(folder / "training.json", summary)
     config = replace(model.config, dropout=0.0)
-    save_model(out, model.state_dict(), {**meta, **job.meta, "model": config})
+    save_model(job.out, model.state_dict(), {**meta, **job.meta, "model": config})
 
 
 def main() -> None:
     """`python -m revoice.training.train job.json`, what torchrun and srun start."""
     job = Job(**read_json(sys.argv[1]))
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
-    if job.log:
-        handlers = [logging.FileHandler(job.log, encoding="utf-8")]
     if int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))):
         logging.disable(logging.WARNING)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers
-    )
+    line = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(filename=job.log, encoding="utf-8", level=logging.INFO, format=line)
     try:
         train(job)
     finally:

@@ -20,7 +20,7 @@ from revoice.files import read_json, sha256
 from revoice.model import PARTS
 from revoice.report.tables import PHASES
 from revoice.text import load_tokenizer
-from revoice.training.train import COLUMNS
+from revoice.training.metrics import COLUMNS
 from tests.helpers.browser import check_page
 from tests.workflow.conftest import Finished, Snakemake
 
