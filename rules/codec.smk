@@ -21,7 +21,6 @@ rule fetch_codec:
             else None
         ),
         needed_by=lambda w: of.need_encodec(CONFIG, w.codec),
-        code=code_of("fetch_codec"),
     message:
         "{wildcards.codec}: fetching the codec's weights"
     script:

@@ -37,7 +37,6 @@ checkpoint fetch_recipe:
         runtime=720,
     params:
         corpus=lambda w: section(CORPORA[w.corpus]),
-        code=code_of("fetch_recipe"),
     message:
         "{wildcards.corpus}: fetching by Lhotse's recipe"
     script:

@@ -17,7 +17,6 @@ rule fetch_pretrained:
     params:
         name=lambda w: w.name,
         path="data/pretrained/{name}.pt",
-        code=code_of("fetch_pretrained"),
     message:
         "{wildcards.name}: fetching the published checkpoint"
     script:

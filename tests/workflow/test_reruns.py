@@ -164,7 +164,7 @@ def edit(path: Path, old: str = "", new: str = "EDITED = True") -> None:
         ("revoice/text/english.py", ("tokenize_text", *SELECTED, "summarize")),
         ("revoice/codec/world.py", ("fit_codec", "encode", *SELECTED, "summarize")),
         ("revoice/codec/encodec.py", ()),  # WORLD is the codec here
-        ("revoice/codec/choice.py", ("fetch_codec",)),
+        ("revoice/codec/choice.py", ()),  # it is chosen once
         ("revoice/corpus/index.py", ()),  # planning alone
         ("revoice/training/optim.py", (*TRAINED, "summarize")),
         ("revoice/model/losses.py", (*TRAINED, "summarize")),
