@@ -29,7 +29,6 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
 from revoice.codec.search import ResidualCodec, Search, check_samples
@@ -281,6 +280,8 @@ def _kmeans(
     if len(distinct) <= bins:
         centres = distinct
     else:
+        from sklearn.cluster import MiniBatchKMeans  # half a second that only fitting needs
+
         kmeans = MiniBatchKMeans(
             bins,
             init="random",
