@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,9 +14,12 @@ TokenizerName = Literal["espeak", "vallex"]
 Recognizer = Literal["pocketsphinx", "whisper"]
 CorpusKind = Literal["asterisk", "folder", "table", "libritts", "ljspeech"]
 Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+Part = Literal["ar", "nar"]
 Positive = Annotated[int, Field(gt=0)]
 
 # Folders of `results/` that are no experiment's, and words that `init` knows.
+# (`codec` as earlier versions had it)
 RESERVED = frozenset("benchmarks codec codecs corpora media pretrained text scratch vallex".split())
 ATTENTION = "*_decoder.layers.*.self_attn.in_proj_weight"
 ORIGINALS = frozenset([".pt", ".pth", ".ckpt"])  # checkpoints of the originals' trainers
@@ -103,7 +106,7 @@ class SplitConfig(Section):
 class CodecConfig(Section):
     """A codec, and what steps in where its weights cannot be had."""
 
-    kind: Literal["encodec_24khz", "world"] = Field(description="world needs no download")
+    kind: Literal["encodec_24khz", "world"] = Field(description="of `encodec` and `world` known")
     bandwidth: float = Field(6.0, ge=6, le=6, description="kbps; 6 gives the models' 8 quantizers")
     fallback: Literal["world"] | None = Field(None, description="where weights cannot be had")
     seed: int = Field(1, description="world: draws the speech it is fitted on")
@@ -317,17 +320,19 @@ class Config(Section):
     def _check_codec(self, name: str) -> None:
         """An experiment's codec is the one of the model that it starts from."""
         init, codec = self.experiments[name].init, self.codec_of(name)
-        if init in self.experiments and self.codec_of(init) != codec:
+        base = self.codec_of(init) if init in self.experiments else None
+        if base and base != codec:
             raise ValueError(
                 f"experiments.{name}.codec = {codec!r}, but {init}, which it starts from, has "
-                f"{self.codec_of(init)!r}: the same code would mean another sound"
+                f"{base!r}: the same code would mean another sound"
             )
         original = init == "vallex" or Path(init).suffix in ORIGINALS
         if original and codec and self.codecs[codec].kind != "encodec_24khz":
             raise ValueError(
-                f"experiments.{name}: `init: {init}` was trained on EnCodec's codes, and "
-                f"codecs.{codec} is of kind {self.codecs[codec].kind}: set `codec: encodec`, or "
-                "`init: scratch`"
+                f"experiments.{name}: `init: {init}` was trained on EnCodec's codes, as all models "
+                f"in that form are taken to be, and codecs.{codec} is of kind "
+                f"{self.codecs[codec].kind}: set `codec: encodec`, or `init: scratch`; a model of "
+                "your own goes on from its .safetensors"
             )
 
     def codec_of(self, name: str) -> str | None:

@@ -46,9 +46,9 @@ def _one_codec(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         raise ValueError(f"{source}: `codec` is the outdated form of `codecs`; give one of them")
     if not isinstance(codec, Mapping):
         raise ValueError(f"{source}: codec = {codec!r}: name codecs in a section `codecs`")
-    kind = codec.get("name", "encodec_24khz")
+    kind = codec.get("name", codec.get("kind", "encodec_24khz"))
     name = "world" if kind == "world" else "encodec"
-    rest = {key: value for key, value in codec.items() if key != "name"}
+    rest = {key: value for key, value in codec.items() if key not in ("name", "kind")}
     log.warning(
         "%s: the section `codec` is outdated, write `codecs: {%s: ...}` and `codec: %s` in each "
         "experiment; it is taken as the codec of all",
@@ -57,7 +57,7 @@ def _one_codec(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     experiments = values.get("experiments")
     if isinstance(experiments, Mapping):
         values["experiments"] = {
-            key: {"codec": name, **experiment}
+            key: {**experiment, "codec": experiment.get("codec") or name}
             if isinstance(experiment, Mapping) and "extends" not in experiment
             else experiment
             for key, experiment in experiments.items()

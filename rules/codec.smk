@@ -20,7 +20,8 @@ rule fetch_codec:
             if w.codec in CONFIG.codecs
             else None
         ),
-        needed_by=lambda w: of.need_encodec(CONFIG, w.codec),
+        # of a param that could come from `output`, Snakemake does not ask whether it changed
+        needed_by=lambda w, output: experiments.need_encodec(CONFIG, w.codec),
     message:
         "{wildcards.codec}: fetching the codec's weights"
     script:
@@ -34,7 +35,8 @@ rule fit_codec:
     output:
         codec="results/codecs/{codec}/codec.json",
         weights="results/codecs/{codec}/codec.safetensors",
-        settings="results/codecs/{codec}/settings.json",
+        # there while the job runs, whose params read it
+        settings=update("results/codecs/{codec}/settings.json"),
     log:
         "logs/fit_codec/{codec}.log",
     benchmark:
@@ -46,7 +48,7 @@ rule fit_codec:
         mem_mb=grown(4000),
         runtime=grown(60),
     params:
-        settings=lambda w: of.codec_settings(CONFIG, w.codec),
+        settings=lambda w: experiments.codec_settings(CONFIG, w.codec),
         code=code_of("fit_codec"),
     message:
         "{wildcards.codec}: making the codec ready"
@@ -75,7 +77,7 @@ rule encode:
         runtime=grown(10, per_shard_minute=2),
         gpu=GPU,
     params:
-        codec_code=lambda w: of.codec_settings(CONFIG, w.codec)["code"],
+        codec_code=lambda w: experiments.codec_settings(CONFIG, w.codec)["code"],
         code=code_of("encode"),
     message:
         "{wildcards.corpus}/{wildcards.shard}: audio to codes of {wildcards.codec}"

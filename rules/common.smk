@@ -10,8 +10,7 @@ from revoice.config_file import load_config
 from revoice.corpus.index import index_corpus, read_index
 from revoice.corpus.naming import corpus_root, is_known, records
 from revoice.files import read_json
-from revoice.workflow import experiments as of
-from revoice.workflow import code
+from revoice.workflow import code, experiments
 from revoice.workflow.locks import free_stale_locks
 from revoice.workflow.scripts import share_library
 
@@ -19,7 +18,7 @@ share_library()
 
 try:
     CONFIG = load_config(config, " + ".join(map(str, workflow.configfiles)) or "config.yaml")
-    of.check_given(CONFIG)
+    experiments.check_given(CONFIG)
 except ValueError as error:
     raise WorkflowError(str(error))
 
@@ -34,9 +33,9 @@ else:
 
 CORPORA = {name: CONFIG.corpora[name] for e in CONFIG.experiments.values() for name in e.corpora}
 CORPORA |= {name: CONFIG.corpora[name] for codec in CONFIG.codecs.values() for name in codec.fit}
-CODECS = {name: of.codec_of(CONFIG, name) for name in CONFIG.experiments}  # of experiments
-GIVEN_CODECS = of.given_codecs(CONFIG)  # name to codec.json
-TEXTS = {of.text_of(CONFIG, name): name for name in reversed(CONFIG.experiments)}
+CODECS = {name: experiments.codec_of(CONFIG, name) for name in CONFIG.experiments}  # of experiments
+GIVEN_CODECS = experiments.given_codecs(CONFIG)  # name to codec.json
+TEXTS = {experiments.text_of(CONFIG, name): name for name in reversed(CONFIG.experiments)}
 # Beside this folder, also where another workflow takes this one as a module.
 PROJECT = Path(os.path.relpath(workflow.current_basedir)).parent
 RESOURCES = PROJECT / "resources"
@@ -88,7 +87,7 @@ def index_for(name, shard=None):
     """
     path, now, written = f"results/corpora/{name}/index.json", index_of(name), INDEXES[name][1]
     same = now.shards[shard] == written.shards.get(shard) if shard else now.digest == written.digest
-    return ancient(before_update(path)) if same else path
+    return ancient(before_update(path)) if same else [path, f"results/corpora/{name}/index.done"]
 
 
 def section(model, *keys):
@@ -118,9 +117,9 @@ def codec_file(name):
 
 def fitting_speech(w):
     """The speech that a codec is fitted on; once that is done, no reason to run: see `index_for`."""
-    if cuts := of.fitted_on(CONFIG, w.codec):
+    if cuts := experiments.fitted_on(CONFIG, w.codec):
         return ancient(before_update(cuts))
-    corpora = of.fitting_corpora(CONFIG, w.codec)
+    corpora = experiments.fitting_corpora(CONFIG, w.codec)
     return expand("results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=corpora)
 
 

@@ -49,7 +49,9 @@ rule index:
         lambda w: index_of(w.corpus) and [],
     output:
         # `update` keeps what is there until it is replaced: without it all would be resampled.
-        update("results/corpora/{corpus}/index.json"),
+        index=update("results/corpora/{corpus}/index.json"),
+        # of `index` alone Snakemake would think, after a job that failed, that it is current
+        done=touch("results/corpora/{corpus}/index.done"),
     log:
         "logs/index/{corpus}.log",
     benchmark:

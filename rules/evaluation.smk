@@ -5,7 +5,7 @@ rule evaluate:
         train="results/{experiment}/cuts/train.jsonl.gz",
         dev="results/{experiment}/cuts/dev.jsonl.gz",
         test="results/{experiment}/cuts/test.jsonl.gz",
-        tokenizer=lambda w: of.tokenizer_of(CONFIG, w.experiment),
+        tokenizer=lambda w: experiments.tokenizer_of(CONFIG, w.experiment),
         codec=codec_file("codec.json"),
     output:
         evaluation="results/{experiment}/evaluation.json",
@@ -36,7 +36,7 @@ rule synthesize:
         meta="results/{experiment}/model.json",
         train="results/{experiment}/cuts/train.jsonl.gz",
         test="results/{experiment}/cuts/test.jsonl.gz",
-        tokenizer=lambda w: of.tokenizer_of(CONFIG, w.experiment),
+        tokenizer=lambda w: experiments.tokenizer_of(CONFIG, w.experiment),
         codec=codec_file("codec.json"),
         weights=codec_file("codec.safetensors"),
     output:
@@ -55,7 +55,7 @@ rule synthesize:
         gpu=GPU,
     params:
         synthesis=section(CONFIG.synthesis),
-        codec_code=lambda w: of.codec_settings(CONFIG, CODECS[w.experiment])["code"],
+        codec_code=lambda w: experiments.codec_settings(CONFIG, CODECS[w.experiment])["code"],
         code=code_of("synthesize"),
     message:
         "{wildcards.experiment}: speaking the test sentences"

@@ -25,8 +25,8 @@ rule fetch_pretrained:
 
 rule import_checkpoint:
     input:
-        checkpoint=lambda w: of.checkpoint_of(CONFIG, w.name),
-        symbols=lambda w: of.symbols_of(CONFIG, w.name),
+        checkpoint=lambda w: experiments.checkpoint_of(CONFIG, w.name),
+        symbols=lambda w: experiments.symbols_of(CONFIG, w.name),
     output:
         weights="results/pretrained/{name}/model.safetensors",
         meta="results/pretrained/{name}/model.json",
@@ -40,7 +40,7 @@ rule import_checkpoint:
         mem_mb=grown(6000),
         runtime=grown(30),
     params:
-        path=lambda w: of.checkpoint_file(CONFIG, w.name),
+        path=lambda w: experiments.checkpoint_file(CONFIG, w.name),
         code=code_of("import_checkpoint"),
     message:
         "{wildcards.name}: importing an original checkpoint"
@@ -75,7 +75,8 @@ rule assemble:
     input:
         ar="results/{experiment}/ar/model.safetensors",
         nar="results/{experiment}/nar/model.safetensors",
-        tokenizer=lambda w: of.tokenizer_of(CONFIG, w.experiment),
+        trained=["results/{experiment}/ar/training.json", "results/{experiment}/nar/training.json"],
+        tokenizer=lambda w: experiments.tokenizer_of(CONFIG, w.experiment),
         codec=codec_file("codec.json"),
         codec_weights=codec_file("codec.safetensors"),
     output:

@@ -34,8 +34,8 @@ rule summarize:
         evaluations=expand("results/{experiment}/evaluation.json", experiment=CONFIG.experiments),
         scores=expand("results/{experiment}/scores.csv", experiment=CONFIG.experiments),
         clips=expand("results/{experiment}/scores_per_sentence.csv", experiment=CONFIG.experiments),
-        metrics=of.trained_files(CONFIG, "metrics.csv"),
-        training=of.trained_files(CONFIG, "training.json"),
+        metrics=experiments.trained_files(CONFIG, "metrics.csv"),
+        training=experiments.trained_files(CONFIG, "training.json"),
         codecs=[f"results/codecs/{CODECS[name]}/codec.json" for name in CONFIG.experiments],
     output:
         page="results/index.html",
@@ -69,7 +69,7 @@ rule summarize:
         seeds={
             name: {
                 "split": CONFIG.split.seed,
-                **of.codec_seed(CONFIG, name),
+                **experiments.codec_seed(CONFIG, name),
                 "synthesis": CONFIG.synthesis.seed,
             }
             for name in CONFIG.experiments

@@ -9,7 +9,7 @@ rule tokenize_text:
         test=lambda w: expand(
             "results/corpora/{corpus}/cuts_test.jsonl.gz", corpus=of_text(w).corpora
         ),
-        base=lambda w: of.symbol_table(CONFIG, TEXTS[w.text]) or [],
+        base=lambda w: experiments.symbol_table(CONFIG, TEXTS[w.text]) or [],
     output:
         tokenizer="results/text/{text}/tokenizer.json",
         train="results/text/{text}/cuts_train.jsonl.gz",

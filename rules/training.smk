@@ -1,11 +1,11 @@
 rule select_cuts:
     input:
-        train=lambda w: f"results/text/{of.text_of(CONFIG, w.experiment)}/cuts_train.jsonl.gz",
-        dev=lambda w: f"results/text/{of.text_of(CONFIG, w.experiment)}/cuts_dev.jsonl.gz",
-        test=lambda w: f"results/text/{of.text_of(CONFIG, w.experiment)}/cuts_test.jsonl.gz",
+        train=lambda w: f"results/text/{experiments.text_of(CONFIG, w.experiment)}/cuts_train.jsonl.gz",
+        dev=lambda w: f"results/text/{experiments.text_of(CONFIG, w.experiment)}/cuts_dev.jsonl.gz",
+        test=lambda w: f"results/text/{experiments.text_of(CONFIG, w.experiment)}/cuts_test.jsonl.gz",
         codes=lambda w: codes_of(w, "jsonl.gz"),
         codec=codec_file("codec.json"),
-        tokenizer=lambda w: of.tokenizer_of(CONFIG, w.experiment),
+        tokenizer=lambda w: experiments.tokenizer_of(CONFIG, w.experiment),
     output:
         train="results/{experiment}/cuts/train.jsonl.gz",
         dev="results/{experiment}/cuts/dev.jsonl.gz",
@@ -29,17 +29,19 @@ rule select_cuts:
         "../scripts/select_cuts.py"
 
 
-# What is there stays until what takes its place is there: `update`.
+# What is there stays until what takes its place is there: `update`. Of such files alone Snakemake
+# would think, after a job that failed, that they are what was asked for: `training.json` is gone then,
+# and whatever reads a model reads it.
 rule train_ar:
     input:
-        unpack(lambda w: of.training_inputs(CONFIG, w.experiment, "ar")),
+        unpack(lambda w: experiments.training_inputs(CONFIG, w.experiment, "ar")),
         codes=lambda w: codes_of(w, "h5"),
         codec=codec_file("codec.json"),
     output:
         weights=update("results/{experiment}/ar/model.safetensors"),
         meta=update("results/{experiment}/ar/model.json"),
         metrics=update("results/{experiment}/ar/metrics.csv"),
-        training=update("results/{experiment}/ar/training.json"),
+        training="results/{experiment}/ar/training.json",
     log:
         "logs/train_ar/{experiment}.log",
     benchmark:
@@ -52,7 +54,7 @@ rule train_ar:
         runtime=1440,
         gpu=GPU,
     params:
-        run=lambda w: of.training_params(CONFIG, w.experiment, "ar"),
+        run=lambda w: experiments.training_params(CONFIG, w.experiment, "ar"),
         code=code_of("train"),
     message:
         "{wildcards.experiment}: training the AR"
@@ -62,20 +64,20 @@ rule train_ar:
 
 use rule train_ar as train_nar with:
     input:
-        unpack(lambda w: of.training_inputs(CONFIG, w.experiment, "nar")),
+        unpack(lambda w: experiments.training_inputs(CONFIG, w.experiment, "nar")),
         codes=lambda w: codes_of(w, "h5"),
         codec=codec_file("codec.json"),
     output:
         weights=update("results/{experiment}/nar/model.safetensors"),
         meta=update("results/{experiment}/nar/model.json"),
         metrics=update("results/{experiment}/nar/metrics.csv"),
-        training=update("results/{experiment}/nar/training.json"),
+        training="results/{experiment}/nar/training.json",
     log:
         "logs/train_nar/{experiment}.log",
     benchmark:
         "results/benchmarks/train_nar/{experiment}.tsv"
     params:
-        run=lambda w: of.training_params(CONFIG, w.experiment, "nar"),
+        run=lambda w: experiments.training_params(CONFIG, w.experiment, "nar"),
         code=code_of("train"),
     message:
         "{wildcards.experiment}: training the NAR"

@@ -3,7 +3,8 @@
 import shutil
 from pathlib import Path
 
-from revoice.codec import check_codec, identity
+from revoice.codec import check_codec
+from revoice.codec.identity import identity
 from revoice.files import atomic, read_json, write_json
 from revoice.model.checkpoint import assemble, load_meta
 from revoice.text import load_tokenizer
@@ -11,7 +12,7 @@ from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 codec = read_json(snakemake.input.codec)
-parts = [Path(snakemake.input[part]).with_suffix("") for part in ("ar", "nar")]
+parts = [Path(snakemake.input[part]).with_suffix("") for part in PARTS]
 for part in parts:
     check_codec(codec, load_meta(part), str(part))
 meta = {"codec": identity(codec), "source": snakemake.wildcards.experiment}

@@ -12,7 +12,7 @@ script_logging(snakemake)
 claim_gpus(snakemake.resources.get("gpu", 0))
 given, settings = snakemake.input, snakemake.params.evaluation
 ar, nar, meta, tokenizer = load_trained(given.model, given.tokenizer, given.codec, given.test)
-splits = {split: given[split] for split in ("train", "dev", "test")}
+splits = {split: given[split] for split in SPLITS}
 results = evaluate(
     {"ar": ar, "nar": nar},
     splits,

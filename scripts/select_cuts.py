@@ -21,7 +21,7 @@ encoded = {
     for path in map(Path, snakemake.input.codes)
 }
 excluded = []
-for split in ("train", "dev", "test"):
+for split in SPLITS:
     kept = 0
     with (
         atomic(snakemake.output[split]) as temporary,

@@ -33,7 +33,7 @@ else:
 # Each corpus keeps its own test texts out of its train; here, those of the others as well.
 tested = {text_key(cut.supervisions[0].text) for cut in cuts_of("test")}
 reports = []
-for split in ("train", "dev", "test"):
+for split in SPLITS:
     cuts = list(cuts_of(split))
     if split == "train":
         leaks = [cut for cut in cuts if text_key(cut.supervisions[0].text) in tested]

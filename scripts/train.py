@@ -5,7 +5,8 @@ from pathlib import Path
 
 from lhotse import CutSet
 
-from revoice.codec import check_codec, identity
+from revoice.codec import check_codec
+from revoice.codec.identity import identity
 from revoice.devices import claim_gpus
 from revoice.files import read_json
 from revoice.model.checkpoint import load_meta

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from revoice.config import CodecConfig
 from revoice.download import DownloadError, download, read_published
-from revoice.files import read_json
+from revoice.files import read_json, sha256
 
 log = logging.getLogger(__name__)
 
@@ -71,4 +71,6 @@ def given_codec(path: str | Path) -> Choice:
     weights = Path(path).parent / description["weights"]
     if not weights.is_file():
         raise ValueError(f"{path} names {weights.name}, which does not lie beside it")
+    if sha256(weights) != description["sha256"]:
+        raise ValueError(f"{weights} is not what {path} was written for: its SHA-256 is another")
     return Choice(name=description["name"], reason=f"came with {path}", weights=str(weights))

@@ -43,7 +43,7 @@ def encode_cuts(cuts: CutSet, codec: Codec, storage_path: str | Path, num_jobs: 
     if len({cut.id for cut in given}) < len(given):
         raise ValueError(f"{storage_path}: two cuts have one id, which names their codes")
     order = sorted(range(len(given)), key=lambda i: (given[i].num_samples, given[i].id))
-    if device_of(codec) != "cpu":
+    if codec.device != "cpu":
         num_jobs = 1
     # Every process gets short and long ones alike, and the codec once.
     shares = [order[job::num_jobs] for job in range(num_jobs) if order[job::num_jobs]]
@@ -67,11 +67,6 @@ def encode_cuts(cuts: CutSet, codec: Codec, storage_path: str | Path, num_jobs: 
             result.append(replace(cut, custom={**(cut.custom or {}), "codes": array}))
     log.info("%d cuts, %.1f minutes", len(given), sum(cut.duration for cut in given) / 60)
     return CutSet.from_cuts(result)
-
-
-def device_of(codec: Codec) -> str:
-    """ "cpu" or "cuda"."""
-    return codec._device.type if isinstance(codec, EncodecCodec) else "cpu"
 
 
 def sample_recordings(
@@ -113,7 +108,7 @@ def _encode(codec: Codec, cuts: list[MonoCut]) -> list[NDArray[np.int16]]:
     if not isinstance(codec, EncodecCodec):
         return [codec.encode(load_mono(cut, codec.sample_rate)) for cut in cuts]
     codes: list[NDArray[np.int16]] = []
-    for batch in _batches(cuts, BATCH_SECONDS[device_of(codec)]):
+    for batch in _batches(cuts, BATCH_SECONDS[codec.device]):
         codes += encode_batch(codec, [load_mono(cut, codec.sample_rate) for cut in batch])
     return codes
 

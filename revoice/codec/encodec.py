@@ -67,6 +67,7 @@ class EncodecCodec(ResidualCodec):
         model.set_target_bandwidth(BANDWIDTH)
         self._model = model.eval().requires_grad_(False).to(device)
         self._device = torch.device(device)
+        self.device = self._device.type
         layers = self._model.quantizer.vq.layers[: self.num_quantizers]
         self._codebooks = [layer.codebook.cpu().numpy() for layer in layers]
         self._searches = [Search(codebook) for codebook in self._codebooks]

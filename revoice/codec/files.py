@@ -8,13 +8,14 @@ samples: (N,) float32 mono in [-1, 1]; codes: (frames, num_quantizers) int16.
 from pathlib import Path
 from typing import Any
 
-from revoice.codec import identity
 from revoice.codec.encodec import BANDWIDTH, EncodecCodec
+from revoice.codec.identity import identity
 from revoice.codec.world import WorldCodec
 from revoice.devices import best_device
 from revoice.files import read_json, sha256, write_json
 
 Codec = EncodecCodec | WorldCodec
+KINDS: dict[str, type[Codec]] = {"encodec_24khz": EncodecCodec, "world": WorldCodec}
 GEOMETRY = ("sample_rate", "frame_rate", "num_quantizers", "bins")
 
 
@@ -33,8 +34,7 @@ def load_codec(path: str | Path, device: str = "cpu") -> Codec:
             "Remove both, and run the workflow again."
         )
     device = best_device() if device == "auto" else device
-    world = description["name"] == "world"
-    codec = WorldCodec.load(weights) if world else EncodecCodec.load(weights, device)
+    codec = KINDS[description["name"]].load(weights, device)
     codec.identity = identity(description)
     return codec
 
@@ -44,7 +44,7 @@ def describe_codec(path: str | Path, weights: str | Path, choice: dict[str, Any]
 
     `weights` lies in the same folder. `describe` is the line for tables.
     """
-    kind = WorldCodec if choice["name"] == "world" else EncodecCodec
+    kind = KINDS[choice["name"]]
     digest = sha256(weights)
     codes = f"codes of {kind.num_quantizers} x {kind.bins} at {kind.frame_rate} Hz"
     description = {

@@ -22,6 +22,7 @@ class ResidualCodec:
     frame_rate = 75
     num_quantizers = 8
     bins = 1024
+    device = "cpu"  # or "cuda"
     identity: dict[str, Any] | None = None
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:

@@ -160,8 +160,11 @@ class WorldCodec(ResidualCodec):
             save_file(tensors, temporary, {"codec": "world"})
 
     @classmethod
-    def load(cls, path: str | Path) -> "WorldCodec":
-        """Read what `save` wrote; ValueError names a file that is something else."""
+    def load(cls, path: str | Path, device: str = "cpu") -> "WorldCodec":
+        """Read what `save` wrote; ValueError names a file that is something else.
+
+        It computes on the CPU, whatever `device` is.
+        """
         with safe_open(path, "numpy") as file:
             if (file.metadata() or {}).get("codec") != "world":
                 raise ValueError(f"{path} does not hold the codebooks of the WORLD codec")

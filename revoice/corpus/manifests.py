@@ -11,8 +11,8 @@ from lhotse import CutSet, Recording, RecordingSet, SupervisionSegment, Supervis
 from lhotse.cut import MonoCut
 from lhotse.qa import validate_recordings_and_supervisions
 
-from revoice.config import CorpusConfig, SplitConfig
-from revoice.corpus.split import SPLITS, split_of
+from revoice.config import SPLITS, CorpusConfig, SplitConfig
+from revoice.corpus.split import split_of
 from revoice.corpus.transcripts import Transcript, transcripts
 from revoice.files import atomic
 

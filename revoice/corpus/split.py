@@ -4,13 +4,9 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal
 
-from revoice.config import CorpusConfig, SplitConfig
+from revoice.config import CorpusConfig, Split, SplitConfig
 from revoice.corpus.transcripts import Transcript
-
-Split = Literal["train", "dev", "test"]
-SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 
 def text_key(text: str) -> str:

@@ -32,7 +32,7 @@ def transcripts(corpus: CorpusConfig, paths: Iterable[str]) -> dict[str, Transcr
     """
     paths = list(paths)
     found: dict[str, Transcript | str] = {}
-    for path, (said, why) in zip(paths, _READERS[corpus.kind](corpus, paths), strict=True):
+    for path, (said, why) in zip(paths, READERS[corpus.kind](corpus, paths), strict=True):
         text = " ".join(said.text.split())
         found[path] = said._replace(text=text) if text else why
     return found
@@ -94,7 +94,7 @@ def _of_ljspeech(corpus: CorpusConfig, paths: list[str]) -> Said:
         yield said_in_it, "metadata.csv has no text for it"
 
 
-_READERS: dict[str, Callable[[CorpusConfig, list[str]], Said]] = {
+READERS: dict[str, Callable[[CorpusConfig, list[str]], Said]] = {
     "asterisk": _of_asterisk,
     "folder": _of_folder,
     "table": _of_table,

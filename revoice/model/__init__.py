@@ -1,8 +1,8 @@
 """The AR and the NAR: architecture, losses, files, what fine-tuning changes, generation."""
 
-from typing import Literal
-
+from revoice.config import Part
 from revoice.model.valle import AR, NAR
 
-Part = Literal["ar", "nar"]
+__all__ = ["PARTS", "Part"]
+
 PARTS: dict[Part, type[AR] | type[NAR]] = {"ar": AR, "nar": NAR}

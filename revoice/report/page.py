@@ -45,7 +45,7 @@ class Experiment:
     name: str
     config: Mapping[str, Any]  # its section of the configuration
     codec: Mapping[str, Any]  # codec.json; `name` and `reason` are shown
-    seeds: Mapping[str, Any]  # {what: seed} besides those of the training stages
+    seeds: Mapping[str, Any]  # {what: seed} besides those of the trainings
     evaluation: Mapping[str, Any]  # evaluation.json
     scores: pd.DataFrame  # scores.csv
     clips: pd.DataFrame  # scores_per_sentence.csv
@@ -133,8 +133,8 @@ def _copied(folder: Path, shown_as: Path, source: Any) -> str | None:
 def _shown(experiment: Experiment, link: Link) -> dict[str, Any]:
     """What the template shows of an experiment."""
     config, evaluation = experiment.config, experiment.evaluation
-    stages = {part: config[part] for part in PARTS if config.get(part)}
-    seeds = {f"{part.upper()} training": stage["seed"] for part, stage in stages.items()}
+    trained = {part: config[part] for part in PARTS if config.get(part)}
+    seeds = {f"{part.upper()} training": train["seed"] for part, train in trained.items()}
     seeds |= experiment.seeds
     quantizers = quantizer_table(evaluation)
     return {

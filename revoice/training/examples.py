@@ -9,7 +9,7 @@ from typing import Any
 from lhotse import CutSet
 from lhotse.cut import Cut
 
-from revoice.codec import codec_of_codes, identity
+from revoice.codec.identity import codec_of_codes, identity
 from revoice.config import LimitsConfig
 from revoice.text import Tokenizer
 from revoice.text.cuts import check_tokens

@@ -24,19 +24,20 @@ READS = {
     "resample": "corpus.audio corpus.naming",
     "manifests": "corpus.manifests corpus.naming corpus.split corpus.table corpus.transcripts",
     "fit_codec": "codec.cuts codec.files",
-    "encode": "codec codec.cuts codec.files",
+    "encode": "codec.cuts codec.files codec.identity",
     "tokenize_text": f"corpus.split {TEXT}",
-    "import_checkpoint": f"{MODEL} model.pretrained",
+    "import_checkpoint": f"{MODEL} model.pretrained text text.tokens text.vallex "
+    "text/vallex_symbols.json",
     "export_checkpoint": f"{MODEL} model.pretrained",
-    "assemble": f"codec {MODEL}",
-    "select_cuts": "codec training.examples",
-    "train": f"codec {MODEL} model.finetune model.losses text.framing training.data "
+    "assemble": f"codec.identity {MODEL}",
+    "select_cuts": "codec.identity training.examples",
+    "train": f"codec.identity {MODEL} model.finetune model.losses text.framing training.data "
     "training.distributed training.examples training.job training.launch training.metrics "
     "training.objective training.optim training.setup training.state training.train",
-    "evaluate": f"codec {MODEL} model.losses text.framing training.data training.objective "
-    "evaluation.evaluate evaluation.trained",
-    "synthesize": f"codec codec.files {MODEL} model.generate model.prompts text.framing {TEXT} "
-    "evaluation.sentences evaluation.trained",
+    "evaluate": f"codec.identity {MODEL} model.losses text.framing training.data "
+    "training.objective evaluation.evaluate evaluation.trained",
+    "synthesize": f"codec.files codec.identity {MODEL} model.generate model.prompts {TEXT} "
+    "text.framing evaluation.sentences evaluation.trained",
     "score": "evaluation.measures evaluation.normalize evaluation.scoring evaluation/english.json",
     "tabulate": "evaluation.scoring report.scores report.tables report/notes.json",
     "summarize": "evaluation.scoring report.curves report.page report.scores report.tables "
@@ -105,7 +106,7 @@ def _digest(path: Path) -> str:
 
 def meaning(source: str) -> str:
     """A text that is the same for two sources that do the same, under every version of Python."""
-    tree = _Bare().visit(ast.parse(source))
+    tree = Bare().visit(ast.parse(source))
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     imports, rest = [], []
     for node in tree.body:
@@ -122,7 +123,7 @@ def meaning(source: str) -> str:
     return "\n".join([*sorted(imports), *("".join(_written(node)) for node in rest)])
 
 
-class _Bare(ast.NodeTransformer):
+class Bare(ast.NodeTransformer):
     """Takes docstrings and annotations away, those in class bodies excepted."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:

@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from revoice.config import ORIGINALS, Config
+from revoice.codec import check_codec, differences, in_words
+from revoice.config import ORIGINALS, Config, Part
 from revoice.files import read_json
 from revoice.text import load_tokenizer
 from revoice.workflow.code import codec_code
@@ -67,7 +69,7 @@ def _table_beside(init: str) -> str | None:
     return next((str(table) for table in tables if table.exists()), None)
 
 
-def initial_model(config: Config, name: str, part: str) -> str | None:
+def initial_model(config: Config, name: str, part: Part) -> str | None:
     """The weights that a part starts from: an experiment's, or a checkpoint's; None: nothing."""
     init = config.experiments[name].init
     if init == "scratch":
@@ -85,7 +87,8 @@ def given_name(init: str) -> str:
         return init
     path = Path(os.path.normpath(init))
     readable = path.parent.name if path.stem == "model" else path.stem
-    return f"{readable[:100]}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
+    readable = re.sub(r"[^A-Za-z0-9_.+-]", "_", readable)[:100]
+    return f"{readable}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
 
 
 def given_models(config: Config) -> dict[str, list[str]]:
@@ -126,9 +129,17 @@ def experiments_with(config: Config, codec: str) -> list[str]:
 
 
 def need_encodec(config: Config, codec: str) -> list[str]:
-    """The experiments for which nothing can step in: an original model's training knew EnCodec."""
+    """The experiments for which nothing can step in: what they start from knows EnCodec's codes."""
     origins = {name: origin(config, name) for name in experiments_with(config, codec)}
-    return [n for n, init in origins.items() if init == "vallex" or Path(init).suffix in ORIGINALS]
+    return [n for n, init in origins.items() if codec_said(init).get("name") == "encodec_24khz"]
+
+
+def codec_said(init: str) -> dict[str, Any]:
+    """What a model that is given as a file says of its codec; originals were trained on EnCodec."""
+    if init == "vallex" or Path(init).suffix in ORIGINALS:
+        return {"name": "encodec_24khz"}
+    meta = Path(init).with_suffix(".json")
+    return (read_json(meta).get("codec") or {}) if init != "scratch" and meta.exists() else {}
 
 
 def codec_seed(config: Config, name: str) -> dict[str, int]:
@@ -145,7 +156,8 @@ def codec_settings(config: Config, codec: str) -> dict[str, Any]:
     settings: dict[str, Any] = {"loudness": config.audio.loudness}
     configured = config.codecs.get(codec)
     if not configured:
-        return settings | {"codec": given_codecs(config)[codec], "code": {}}
+        given = given_codecs(config)[codec]
+        return settings | {"codec": given, "code": codec_code(read_json(given)["name"], None, None)}
     code = codec_code(configured.kind, configured.fallback, _made(codec))
     return settings | {"codec": configured.model_dump(mode="json"), "code": code}
 
@@ -153,14 +165,14 @@ def codec_settings(config: Config, codec: str) -> dict[str, Any]:
 def fitted_on(config: Config, codec: str) -> list[str]:
     """The manifests that a codec was fitted on, if it is as configured and they are there."""
     made, settings = _made(codec), codec_settings(config, codec)
-    if not made or any(made.get(key) != value for key, value in settings.items()):
+    if any(made.get(key) != settings[key] for key in ("codec", "loudness")):
         return []
     return list(made["cuts"]) if all(map(os.path.exists, made["cuts"])) else []
 
 
-def _made(codec: str) -> dict[str, Any] | None:
-    path = Path(f"results/codecs/{codec}/settings.json")
-    return read_json(path) if path.exists() else None
+def _made(codec: str, file: str = "settings.json") -> dict[str, Any]:
+    path = Path(f"results/codecs/{codec}/{file}")
+    return read_json(path) if path.exists() else {}
 
 
 def fitting_corpora(config: Config, codec: str) -> list[str]:
@@ -168,19 +180,24 @@ def fitting_corpora(config: Config, codec: str) -> list[str]:
     configured = config.codecs.get(codec)
     if not configured or "world" not in (configured.kind, configured.fallback):
         return []
-    return configured.fit or config.experiments[experiments_with(config, codec)[0]].corpora
+    using = experiments_with(config, codec)
+    if not configured.fit and not using:
+        raise ValueError(f"no experiment takes codecs.{codec}: name its corpora in `fit`")
+    return configured.fit or config.experiments[using[0]].corpora
 
 
-def training_inputs(config: Config, name: str, part: str) -> dict[str, str]:
+def training_inputs(config: Config, name: str, part: Part) -> dict[str, str]:
     """What the training of a part reads, besides codes and codec."""
     files = {split: f"results/{name}/cuts/{split}.jsonl.gz" for split in ("train", "dev")}
     files["tokenizer"] = tokenizer_of(config, name)
     if init := initial_model(config, name, part):
         files |= {"init": init, "init_meta": str(Path(init).with_suffix(".json"))}
+        if config.experiments[name].init in config.experiments:
+            files["trained"] = str(Path(init).with_name("training.json"))
     return files
 
 
-def training_params(config: Config, name: str, part: str) -> dict[str, Any]:
+def training_params(config: Config, name: str, part: Part) -> dict[str, Any]:
     """The configuration that the training of a part needs, and nothing else."""
     experiment = config.experiments[name]
     train = getattr(experiment, part)
@@ -198,7 +215,7 @@ def trained_files(config: Config, file: str) -> list[str]:
     return [
         f"results/{name}/{part}/{file}"
         for name, experiment in config.experiments.items()
-        for part in ("ar", "nar")
+        for part in get_args(Part)
         if getattr(experiment, part)
     ]
 
@@ -222,14 +239,36 @@ def symbols_of(config: Config, model: str) -> str | list[str]:
 
 
 def check_given(config: Config) -> None:
-    """That models given as files fit the experiments, as far as files beside them tell.
+    """That models fit the experiments that start from them, as far as files tell by now.
 
-    Raises ValueError: no symbol table, one of another tokenizer, codes of another codec.
+    Raises ValueError: no symbol table, one of another tokenizer, codes of another codec, a path
+    to what an experiment leaves.
     """
     for name, experiment in config.experiments.items():
         if experiment.init not in {"scratch", "vallex", *config.experiments}:
+            _check_path(config, name)
             _check_table(config, name)
-            _check_codec(config, name)
+        _check_codec(config, name)
+    for codec in config.codecs:
+        if (needing := need_encodec(config, codec)) and _made(codec, "choice.json").get(
+            "name"
+        ) == "world":
+            raise ValueError(
+                f"experiments.{needing[0]} starts from a model that was trained on EnCodec's codes,"
+                f" but codecs.{codec} has become WORLD, as EnCodec's weights could not be had. Name"
+                f" a codec of its own for the experiment, or remove results/codecs/{codec} to try "
+                "again"
+            )
+
+
+def _check_path(config: Config, name: str) -> None:
+    init = config.experiments[name].init
+    folder, *inside = Path(os.path.normpath(init)).parts
+    if folder == "results" and inside and inside[0] in config.experiments:
+        raise ValueError(
+            f"experiments.{name}.init = {init!r} is what an experiment here leaves: write "
+            f"`init: {inside[0]}`"
+        )
 
 
 def _check_table(config: Config, name: str) -> None:
@@ -253,15 +292,22 @@ def _check_table(config: Config, name: str) -> None:
 
 
 def _check_codec(config: Config, name: str) -> None:
-    init, codec = config.experiments[name].init, codec_of(config, name)
-    meta = Path(init).with_suffix(".json")
-    if not init.endswith(".safetensors") or not meta.exists() or codec not in config.codecs:
-        return
-    of_model: dict[str, Any] = read_json(meta).get("codec") or {}
-    kind = config.codecs[codec].kind
-    if of_model and of_model["name"] != kind:
+    experiment, codec = config.experiments[name], codec_of(config, name)
+    init, where = experiment.init, f"experiments.{name}"
+    if init in config.experiments and codec_of(config, init) != codec:
         raise ValueError(
-            f"experiments.{name}: `init: {init}` was trained on codes of {of_model['name']}, and "
-            f"codecs.{codec} is of kind {kind}. Put the codec.json and codec.safetensors of that "
-            "model beside it, and name no codec in the experiment"
+            f"{where}.codec = {codec!r}, but {init}, which it starts from, has "
+            f"{codec_of(config, init)!r}: the same code would mean another sound"
+        )
+    said = codec_said(init)
+    if said and codec not in config.codecs:
+        check_codec(read_json(given_codecs(config)[codec]), {"codec": said}, init)
+    made = _made(codec, "codec.json")
+    known = made if made else {"name": config.codecs[codec].kind} if codec in config.codecs else {}
+    unknown = known.get("name") == "world" and "sha256" in said and not made
+    if said and known and (unknown or differences(known, said)):
+        raise ValueError(
+            f"{where}: `init: {init}` was trained on codes of {in_words(said)}, and codecs.{codec} "
+            f"is {in_words(known)}. Put the codec.json and codec.safetensors of that model beside "
+            "it, and name no codec in the experiment"
         )

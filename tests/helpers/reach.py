@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from revoice.files import PACKAGE
-from revoice.workflow.code import _Bare
+from revoice.workflow.code import Bare
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Module:
 def read(path: Path) -> Module:
     """A module's or script's symbols; annotations do not count, those in class bodies excepted."""
     module = Module()
-    tree = _Bare().visit(ast.parse(path.read_text("utf-8")))
+    tree = Bare().visit(ast.parse(path.read_text("utf-8")))
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("revoice"):
             for alias in node.names:

@@ -36,7 +36,7 @@ def write_corpus(spoken: Path, folder: Path) -> None:
         (folder / "lj" / f"{name}.txt").write_text(text, "utf-8")
 
 
-def stage(**values: Any) -> dict[str, Any]:
+def training(**values: Any) -> dict[str, Any]:
     """A few steps of training."""
     few: dict[str, Any] = {
         "lr": 1e-3,
@@ -62,8 +62,8 @@ def config(**values: Any) -> dict[str, Any]:
                 "codec": "world",
                 "limits": {"min_seconds": 0.1},
                 "model": {"width": 32, "layers": 1, "heads": 2},
-                "ar": stage(),
-                "nar": stage(),
+                "ar": training(),
+                "nar": training(),
             }
         },
         "evaluation": {"max_train_cuts": 10},

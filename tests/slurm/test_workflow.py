@@ -74,7 +74,7 @@ def test_training_goes_on_after_its_time_limit(
     slurm: Environment, snakemake: Run, copy: Path
 ) -> None:
     """Warned of its time limit it saves and ends, else it is killed; both times it goes on."""
-    endless = small.stage(steps=10**6, valid_every=10**6, checkpoint_every=50, log_every=1)
+    endless = small.training(steps=10**6, valid_every=10**6, checkpoint_every=50, log_every=1)
     log = copy / "logs/train_ar/tiny.log"
     warning = "train_ar:slurm_extra='--signal=USR1@180' if attempt == 1 else ''"
     options = ["--retries", "3", "--set-resources", warning]
@@ -124,7 +124,7 @@ def test_training_goes_on_after_its_time_limit(
 
 def test_training_on_two_nodes(slurm: Environment, snakemake: Run, copy: Path) -> None:
     """Two numbers in the profile's place, and srun starts a process for each GPU of each node."""
-    arguments = prepare(copy, nar=small.stage(steps=6, batch_seconds=5))
+    arguments = prepare(copy, nar=small.training(steps=6, batch_seconds=5))
     wishes = ["nodes=2", "gres=gpu:1", "gpu=0"]
     process = snakemake(
         copy,

@@ -164,7 +164,7 @@ def finished(
     project, folder = copy_project(base / "project"), base / "folder"
     small.write_corpus(spoken, folder / "audio")
     config = small.config(audio={"shard_minutes": minutes_for_shards(folder / "audio", 10)})
-    other = {"ar": small.stage(lr=5e-4), "nar": small.stage(lr=5e-4)}
+    other = {"ar": small.training(lr=5e-4), "nar": small.training(lr=5e-4)}
     config["experiments"]["other"] = small.config()["experiments"]["tiny"] | other
     run = snakemake(folder, *small.ONE_THREAD, config=config, project=project, timeout=3000)
     return Finished(project, folder, run.succeeded())

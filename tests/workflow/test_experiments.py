@@ -20,9 +20,9 @@ from lhotse import CutSet
 from safetensors.torch import load_file
 
 from revoice.codec.encodec import EncodecModel
-from revoice.config import Config
+from revoice.config import SPLITS, Config
 from revoice.config_file import load_config
-from revoice.corpus.split import SPLITS, text_key
+from revoice.corpus.split import text_key
 from revoice.files import read_json, sha256
 from revoice.model.pretrained import read_checkpoint
 from revoice.model.valle import AR, NAR, ModelConfig, tied_tensors
@@ -331,6 +331,20 @@ def test_a_model_by_lifeitengs_trainer(record: Record, copy: Path, snakemake: Sn
     run = snakemake(copy, "-n", target, *ONE_THREAD, config=config)
     assert run.returncode != 0
     assert "given/tokenizer.json is a table of the tokenizer espeak" in run.output
+
+
+def test_an_edit_of_world_runs_nothing_while_encodec_is_the_codec(
+    record: Record, copy: Path, project: Path, snakemake: Snakemake
+) -> None:
+    world, encodec = (project / f"revoice/codec/{name}.py" for name in ("world", "encodec"))
+    before = {path: path.read_text("utf-8") for path in (world, encodec)}
+    world.write_text(before[world] + "\nEDITED = True\n", "utf-8")
+    assert snakemake(copy, "-n", *ONE_THREAD).succeeded().jobs == []
+    encodec.write_text(before[encodec] + "\nEDITED = True\n", "utf-8")
+    jobs = snakemake(copy, "-n", *ONE_THREAD).succeeded().jobs
+    assert {"fit_codec encodec", "train_ar run3"} <= set(jobs)
+    for path, text in before.items():
+        path.write_text(text, "utf-8")
 
 
 def test_nothing_steps_in_for_the_codec_that_a_model_was_trained_on(

@@ -222,6 +222,19 @@ def test_an_experiment_more_refits_no_codec(
     assert {job.split()[-1] for job in added} == {"new", "summarize"}
 
 
+def test_touch_takes_what_is_there_as_made_with_an_edit(
+    restored: Finished, planned: Callable[..., list[str]], snakemake: Snakemake
+) -> None:
+    """... and a recording more does not refit the codec for it."""
+    for path in ("revoice/model/losses.py", "revoice/codec/world.py"):
+        edit(restored.project / path)
+    assert planned()
+    make(restored, snakemake, "--touch").succeeded()
+    assert planned() == []
+    shard = add_recording(restored)
+    assert planned() == jobs(restored, *AFTER_A_SHARD, of=shard)
+
+
 def test_a_touched_recording(restored: Finished, planned: Callable[..., list[str]]) -> None:
     audio = next((restored.folder / "audio").rglob("*.wav"))
     before = audio.stat().st_mtime
@@ -415,3 +428,34 @@ def test_a_real_edit_of_the_loss_trains_anew_beside_the_old_model(
     assert all(steps)
     assert sha256(folder / target) != old
     assert "train_ar tiny" not in planned()
+
+
+def test_a_training_that_fails_is_not_taken_for_done(
+    restored: Finished, planned: Callable[..., list[str]], snakemake: Snakemake
+) -> None:
+    """The old model stands; what reads it waits for the new one."""
+    folder, target = restored.folder, "results/tiny/ar/model.safetensors"
+    old = sha256(folder / target)
+    train = restored.project / "revoice/training/train.py"
+    edit(train, "    config, ranks =", "    1 / 0\n    config, ranks =")
+    run = make(restored, snakemake, "results/tiny/model.safetensors")
+    assert run.returncode != 0
+    assert "ZeroDivisionError" in run.output
+    assert sha256(folder / target) == old
+    edit(train, "    1 / 0\n", "")
+    expected = jobs(restored, *TRAINED, "summarize", experiments=("tiny",))
+    assert planned() == expected
+
+
+def test_an_index_that_fails_is_not_taken_for_done(
+    restored: Finished, planned: Callable[..., list[str]], snakemake: Snakemake
+) -> None:
+    shard = add_recording(restored)
+    script = restored.project / "scripts/index.py"
+    edit(script, "script_logging(snakemake)", "script_logging(snakemake)\n1 / 0")
+    run = make(restored, snakemake, "results/corpora/small/recordings.jsonl.gz")
+    assert run.returncode != 0
+    edit(script, "\n1 / 0", "")
+    assert planned() == jobs(restored, *AFTER_A_SHARD, of=shard)
+    make(restored, snakemake, "results/corpora/small/recordings.jsonl.gz").succeeded()
+    assert "new_" in (restored.folder / "results/corpora/small/files.csv").read_text("utf-8")

@@ -32,7 +32,7 @@ def configured(**values: Any) -> dict[str, Any]:
         "dropout": 0.1,
         "keep": 2,
     }
-    settings = small.stage(**(few | values))
+    settings = small.training(**(few | values))
     config = small.config()
     config["experiments"]["tiny"] |= dict.fromkeys(PARTS, settings)
     return config

@@ -25,6 +25,7 @@ from revoice.config import CodecConfig
 from revoice.download import DownloadError
 from revoice.files import read_json, sha256
 
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of nothing
 ROOT = Path(__file__).resolve().parents[3]
 Samples = NDArray[np.float32]
 
@@ -86,9 +87,8 @@ def test_geometry(codec: Any) -> None:
     assert (codec.num_quantizers, codec.bins) == (8, 1024)
     public = {name for name in dir(codec) if not name.startswith("_")}
     instance = public - {"fit", "load", "save"}  # how codecs come to be
-    assert instance == {
-        "encode", "decode", "sample_rate", "frame_rate", "num_quantizers", "bins", "identity"
-    }  # fmt: skip
+    geometry = {"sample_rate", "frame_rate", "num_quantizers", "bins"}
+    assert instance == {"encode", "decode", "device", "identity", *geometry}
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 319, 320, 321, 1920, 2240, 2241, 24000, 31999])
@@ -396,11 +396,14 @@ def test_nothing_steps_in_for_a_model_trained_on_encodec(published: Path, tmp_pa
 
 
 def test_a_codec_that_came_with_a_model(tmp_path: Path) -> None:
-    description = {"name": "world", "weights": "codec.safetensors"}
+    description = {"name": "world", "weights": "codec.safetensors", "sha256": EMPTY}
     (tmp_path / "codec.json").write_text(json.dumps(description))
     with pytest.raises(ValueError, match=r"codec\.json names codec\.safetensors, which does not"):
         given_codec(tmp_path / "codec.json")
-    (tmp_path / "codec.safetensors").touch()
+    (tmp_path / "codec.safetensors").write_bytes(b"others")
+    with pytest.raises(ValueError, match=r"codec\.safetensors is not what .*codec\.json"):
+        given_codec(tmp_path / "codec.json")
+    (tmp_path / "codec.safetensors").write_bytes(b"")
     chosen = given_codec(tmp_path / "codec.json")
     assert chosen["name"] == "world"
     assert chosen["weights"] == str(tmp_path / "codec.safetensors")

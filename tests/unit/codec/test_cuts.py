@@ -12,10 +12,10 @@ import torch
 from lhotse import CutSet, Recording, RecordingSet
 from threadpoolctl import threadpool_limits
 
-from revoice.codec import codec_of_codes
 from revoice.codec.cuts import encode_cuts, load_mono, sample_recordings
 from revoice.codec.encodec import EncodecCodec, EncodecModel
 from revoice.codec.files import describe_codec, load_codec
+from revoice.codec.identity import codec_of_codes
 from revoice.codec.world import WorldCodec
 from revoice.files import sha256
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from revoice.codec import check_codec, identity
+from revoice.codec import check_codec
+from revoice.codec.identity import identity
 from revoice.model.pretrained import CODEC
 
 ENCODEC = {

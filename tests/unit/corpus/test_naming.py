@@ -8,7 +8,7 @@ import pytest
 
 from revoice.config import CorpusConfig
 from revoice.corpus.naming import corpus_root, is_known, read_shard, records
-from revoice.corpus.transcripts import _READERS
+from revoice.corpus.transcripts import READERS
 
 KINDS = get_args(CorpusConfig.model_fields["kind"].annotation)
 
@@ -23,7 +23,7 @@ def test_every_kind(tmp_path: Path, kind: str) -> None:
     assert records(corpus) == (["data/asterisk/en.json"] if kind == "asterisk" else [])
     path.mkdir(parents=True)
     assert is_known(corpus)
-    assert kind in _READERS
+    assert kind in READERS
 
 
 def test_a_list_that_is_gone_says_how_it_is_written_again(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_named_speakers_and_their_texts() -> None:
 
 
 @pytest.mark.parametrize("parts", [("dev-clean", "test-clean"), ("test-clean",)])
-def test_parts_of_libritts_as_splits(parts: tuple[str, ...]) -> None:
+def test_subsets_of_libritts_as_splits(parts: tuple[str, ...]) -> None:
     said: dict[str, Transcript] = {}
     for part in ("train-clean-100", "dev-clean", "test-clean"):
         said |= {

@@ -12,7 +12,7 @@ import pytest
 import torch
 from lhotse import CutSet
 
-from revoice.codec import identity
+from revoice.codec.identity import identity
 from revoice.files import read_json, write_json
 from revoice.model.checkpoint import PARTS, load_meta, save_model
 from revoice.model.valle import ModelConfig

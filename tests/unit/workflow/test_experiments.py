@@ -1,6 +1,7 @@
 """What an experiment reads and where it lies."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +106,46 @@ def test_the_codec_of_an_experiment(tmp_path: Path) -> None:
     of.check_given(made)
 
 
-def test_a_model_that_brings_no_codec_needs_one_of_its_kind(tmp_path: Path) -> None:
+def test_a_model_that_brings_no_codec_needs_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     init = write_model(tmp_path / "voice", beside=False)
-    with pytest.raises(ValueError, match=r"experiments\.a: .*trained on codes of world, and codec"):
+    message = r"experiments\.a: .*trained on codes of world .*, and codecs\.encodec is enco"
+    with pytest.raises(ValueError, match=message):
         of.check_given(config(a={"init": init}))
-    of.check_given(config(a={"init": init, "codec": "world"}))
+    # one that will be fitted here is another, unless it is there and the same
+    world = config(a={"init": init, "codec": "world"})
+    with pytest.raises(ValueError, match=r"codecs\.world is world\. Put the codec\.json and"):
+        of.check_given(world)
+    there = tmp_path / "results/codecs/world/codec.json"
+    there.parent.mkdir(parents=True)
+    for sha256, fits in (("ab", True), ("cd", False)):
+        there.write_text(json.dumps({"name": "world", "sha256": sha256}))
+        with nullcontext() if fits else pytest.raises(ValueError, match="sha256 cd"):
+            of.check_given(world)
+
+
+def test_a_codec_beside_a_model_of_another(tmp_path: Path) -> None:
+    init = write_model(tmp_path / "voice")
+    (tmp_path / "voice/codec.json").write_text(json.dumps({"name": "world", "sha256": "cd"}))
+    with pytest.raises(ValueError, match=r"was trained with the codec world \(sha256 ab"):
+        of.check_given(config(a={"init": init}))
+
+
+def test_what_an_experiment_leaves_is_started_from_by_its_name() -> None:
+    with pytest.raises(ValueError, match="is what an experiment here leaves: write `init: a`"):
+        of.check_given(config(a={}, b={"init": "results/a/model.safetensors"}))
+
+
+def test_a_fallback_that_stepped_in_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    choice = tmp_path / "results/codecs/encodec/choice.json"
+    choice.parent.mkdir(parents=True)
+    choice.write_text(json.dumps({"name": "world"}))
+    of.check_given(config(a={}))
+    with pytest.raises(ValueError, match=r"experiments\.b starts .* codecs\.encodec has become"):
+        of.check_given(config(a={}, b={"init": "vallex", "tokenizer": "vallex"}))
 
 
 def test_nothing_steps_in_where_an_original_model_is_fine_tuned() -> None:
