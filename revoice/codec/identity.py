@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 FIELDS = ("name", "sha256", "frame_rate", "num_quantizers", "bins")
 
 
@@ -20,5 +18,7 @@ def identity(description: Mapping[str, Any]) -> dict[str, Any]:
 
 def codec_of_codes(path: str | Path) -> dict[str, Any] | None:
     """The identity of the codec whose codes a file holds; None for one of an earlier version."""
+    import h5py  # not for who reads identities alone, as every parse of the Snakefile does
+
     with h5py.File(path, "r") as file:
         return json.loads(file.attrs.get("codec", "null"))
