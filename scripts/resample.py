@@ -15,7 +15,7 @@ audio = AudioConfig(**snakemake.params.audio)
 folder = Path(snakemake.output.audio)
 sources = resample(
     snakemake.wildcards.corpus,
-    read_shard(Path(snakemake.input.index).parent / f"shards/{snakemake.wildcards.shard}.tsv"),
+    read_shard(folder.parent.parent / f"shards/{snakemake.wildcards.shard}.tsv"),
     Path(snakemake.params.root),
     folder,
     audio,
