@@ -1,7 +1,6 @@
 """Audio of one shard to codec codes."""
 
 from lhotse import CutSet, RecordingSet
-
 from revoice.codec.cuts import encode_cuts
 from revoice.codec.files import load_codec
 from revoice.devices import claim_gpus

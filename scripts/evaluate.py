@@ -1,7 +1,7 @@
 """Loss and Top10Accuracy of a model on train, dev and test."""
 
 from lhotse import CutSet
-
+from revoice.config import SPLITS
 from revoice.devices import best_device, claim_gpus
 from revoice.evaluation.evaluate import evaluate, provenance
 from revoice.evaluation.trained import load_trained

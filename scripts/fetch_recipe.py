@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 from lhotse.recipes import download_libritts, download_ljspeech
-
 from revoice.config import CorpusConfig
 from revoice.files import write_json
 from revoice.workflow.scripts import script_logging

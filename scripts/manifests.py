@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-
 from revoice.config import CorpusConfig, SplitConfig
 from revoice.corpus.manifests import write_manifests
 from revoice.files import atomic

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-
 from revoice.config import AudioConfig
 from revoice.corpus.audio import recordings_of, resample
 from revoice.corpus.naming import read_shard

@@ -1,7 +1,6 @@
 """The test sentences as recording, reconstruction and synthesis: what the measures say."""
 
 import pandas as pd
-
 from revoice.config import ScoreConfig
 from revoice.evaluation.scoring import score_sentences
 from revoice.files import atomic

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 from lhotse import CutSet
-
-from revoice.config import LimitsConfig
+from revoice.config import SPLITS, LimitsConfig
 from revoice.files import atomic, read_json
 from revoice.text import load_tokenizer
 from revoice.training.examples import attach_codes, excluded_row, exclusion_reason

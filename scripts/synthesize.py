@@ -1,7 +1,6 @@
 """The test sentences spoken by the model, and their recordings as the codec gives them back."""
 
 from lhotse import CutSet
-
 from revoice.codec.files import load_codec
 from revoice.config import SynthesisConfig
 from revoice.devices import best_device, claim_gpus

@@ -1,7 +1,6 @@
 """The tables of an experiment as they are read, with notes and what made them."""
 
 import pandas as pd
-
 from revoice.files import read_json
 from revoice.report.scores import read_scores, write_scores
 from revoice.report.tables import write_tables

@@ -4,8 +4,7 @@ from itertools import chain
 
 import pandas as pd
 from lhotse import CutSet
-
-from revoice.config import TextConfig
+from revoice.config import SPLITS, TextConfig
 from revoice.corpus.split import text_key
 from revoice.files import atomic
 from revoice.text import EspeakTokenizer, VallexTokenizer, load_tokenizer

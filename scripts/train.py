@@ -4,7 +4,6 @@ from itertools import islice
 from pathlib import Path
 
 from lhotse import CutSet
-
 from revoice.codec import check_codec
 from revoice.codec.identity import identity
 from revoice.devices import claim_gpus
