@@ -6,6 +6,7 @@ from pathlib import Path
 from revoice.codec import check_codec
 from revoice.codec.identity import identity
 from revoice.files import atomic, read_json, write_json
+from revoice.model import PARTS
 from revoice.model.checkpoint import assemble, load_meta
 from revoice.text import load_tokenizer
 from revoice.workflow.scripts import script_logging
