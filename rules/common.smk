@@ -85,9 +85,10 @@ def index_for(name, shard=None):
     It is a reason to run only where what is read of it has changed. `ancient` alone would not do:
     of jobs below a job that runs Snakemake asks for no other reason, and leaves out what is due.
     """
-    path, now, written = f"results/corpora/{name}/index.json", index_of(name), INDEXES[name][1]
+    now, written = index_of(name), INDEXES[name][1]
+    files = [f"results/corpora/{name}/index.{end}" for end in ("json", "done")]
     same = now.shards[shard] == written.shards.get(shard) if shard else now.digest == written.digest
-    return ancient(before_update(path)) if same else [path, f"results/corpora/{name}/index.done"]
+    return ancient(before_update(files)) if same and os.path.exists(files[1]) else files
 
 
 def section(model, *keys):
