@@ -88,7 +88,7 @@ def index_for(name, shard=None):
     now, written = index_of(name), INDEXES[name][1]
     files = [f"results/corpora/{name}/index.{end}" for end in ("json", "done")]
     same = now.shards[shard] == written.shards.get(shard) if shard else now.digest == written.digest
-    return ancient(before_update(files)) if same and os.path.exists(files[1]) else files
+    return ancient(before_update(files)) if same else files
 
 
 def section(model, *keys):
