@@ -30,8 +30,8 @@ rule select_cuts:
 
 
 # What is there stays until what takes its place is there: `update`. Of such files alone Snakemake
-# would think, after a job that failed, that they are what was asked for: `training.json` is gone then,
-# and whatever reads a model reads it.
+# would think, after a job that failed, that they are what was asked for. `training.json` is gone
+# then, and whatever reads a model reads it.
 rule train_ar:
     input:
         unpack(lambda w: experiments.training_inputs(CONFIG, w.experiment, "ar")),
