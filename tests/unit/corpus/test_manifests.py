@@ -3,9 +3,7 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 from lhotse import CutSet, RecordingSet, SupervisionSet, validate
 from lhotse.qa import validate_recordings_and_supervisions
 
@@ -14,17 +12,7 @@ from revoice.corpus.audio import SAMPLE_RATE, recordings_of, resample
 from revoice.corpus.index import scan
 from revoice.corpus.manifests import Rejected, write_manifests
 from revoice.files import atomic
-
-
-def write(path: Path, content: str | bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def speak(path: Path, seconds: float = 0.5, rate: int = SAMPLE_RATE) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    samples = 0.1 * np.random.default_rng(len(path.name)).standard_normal(round(seconds * rate))
-    soundfile.write(path, samples, rate)
+from tests.helpers.recorded import speak, write
 
 
 def prepared(

@@ -2,25 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from revoice.config import CorpusConfig
-from revoice.corpus.audio import SAMPLE_RATE
 from revoice.corpus.index import scan
 from revoice.corpus.transcripts import Transcript, transcripts
-
-
-def write(path: Path, content: str | bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def speak(path: Path, seconds: float = 0.5, rate: int = SAMPLE_RATE) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    samples = 0.1 * np.random.default_rng(len(path.name)).standard_normal(round(seconds * rate))
-    soundfile.write(path, samples, rate)
+from tests.helpers.recorded import speak, write
 
 
 def test_transcripts_beside_the_recordings(tmp_path: Path) -> None:
