@@ -56,7 +56,7 @@ def test_good_files_come_through_and_bad_ones_are_listed(
     folder: Path, snakemake: Callable[..., Any]
 ) -> None:
     run = snakemake(folder, TARGET, config=configuration(strict=False)).succeeded()
-    assert run.jobs == ["manifests mine", "resample mine/s"]
+    assert run.jobs == ["index mine", "manifests mine", "resample mine/s"]
     rejected = pd.read_csv(folder / TARGET).set_index("path")["reason"]
     assert set(rejected.index) == set(BAD)
     for name, reason in BAD.items():
