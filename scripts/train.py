@@ -23,8 +23,9 @@ tokenizer, codec = load_tokenizer(given.tokenizer), read_json(given.codec)
 init = str(Path(given.init).with_suffix("")) if given.get("init") else None
 model = None
 if init:
-    check_tokenizer(tokenizer, load_meta(init), grown=True)
-    check_codec(codec, load_meta(init), f"{init}.json")
+    meta = load_meta(init)
+    check_tokenizer(tokenizer, meta, grown=True)
+    check_codec(codec, meta, f"{init}.json")
 else:
     model = new_model(params["model"], tokenizer.num_symbols, tokenizer.pad, given.train)
 for path in given.codes:

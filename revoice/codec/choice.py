@@ -54,7 +54,7 @@ def choose_codec(
                 "sounds worse."
             ) from error
         log.warning("%s\nThe WORLD codec steps in.", error)
-        first = str(error).splitlines()[0]
+        first = str(error).splitlines()[0].rstrip(".")  # it goes on inside sentences
         reason = f"fallback, because the weights of {config.kind} cannot be had: {first}"
         return Choice(name="world", reason=reason, weights=None)
     source = "were there already" if kept else f"came from {url}"

@@ -55,8 +55,13 @@ def code_of(scripts: Path, script: str) -> Digest:
     Args:
         scripts: the folder of the scripts, which the library does not bring along.
     """
-    path = scripts / f"{script}.py"
-    return lambda wildcards: _joined([digest_of(*READS[script].split()), _digest(path)])
+
+    @cache  # once, however many jobs the rule has
+    def digest() -> str:
+        path = scripts / f"{script}.py"
+        return _joined([digest_of(*READS[script].split()), _digest(path)])
+
+    return lambda wildcards: digest()
 
 
 def codec_code(kind: str, fallback: str | None, made: dict[str, Any] | None) -> dict[str, str]:
