@@ -12,10 +12,16 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Average = Literal["ema", "periodic"]
 TokenizerName = Literal["espeak", "vallex"]
 Recognizer = Literal["pocketsphinx", "whisper"]
-CorpusKind = Literal["asterisk", "folder", "table", "libritts", "ljspeech"]
+CorpusKind = Literal["asterisk", "folder", "table", "libritts", "ljspeech", "synthetic"]
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Part = Literal["ar", "nar"]
+# Kokoro's English voices: American and British, female and male.
+KOKORO = frozenset(
+    "af_alloy af_aoede af_bella af_heart af_jessica af_kore af_nicole af_nova af_river af_sarah "
+    "af_sky am_adam am_echo am_eric am_fenrir am_liam am_michael am_onyx am_puck am_santa "
+    "bf_alice bf_emma bf_isabella bf_lily bm_daniel bm_fable bm_george bm_lewis".split()
+)
 Positive = Annotated[int, Field(gt=0)]
 
 # Folders of `results/` that are no experiment's, and words that `init` knows.
@@ -44,7 +50,8 @@ class CorpusConfig(Section):
 
     kind `asterisk` is the default corpus, fetched; `folder` is any folder with audio and beside
     each file `name.txt` or `name.normalized.txt`; `table` is a CSV or TSV with the columns path,
-    text, speaker, language; `libritts` and `ljspeech` are those corpora's own layouts.
+    text, speaker, language; `libritts` and `ljspeech` are those corpora's own layouts; `synthetic`
+    is spoken by the workflow itself, and needs no path.
     """
 
     kind: CorpusKind = Field(description="how its files and transcripts lie")
@@ -53,6 +60,11 @@ class CorpusConfig(Section):
     speaker: str | None = Field(None, description="folder: who speaks; null: the folders' names")
     subsets: list[str] = Field([], description="libritts: e.g. [dev-clean]; empty: all there are")
     splits: dict[str, Split] = Field({}, description="libritts: e.g. {test-clean: test}")
+    voices: dict[str, float] = Field({}, description="synthetic: voice to minutes, see README")
+    seed: int = Field(1, description="synthetic: draws sentences and pace")
+    templates: Share = Field(0.15, description="synthetic: share of telephone phrases, numbers")
+    held_out: list[Name] = Field([], description="synthetic: whose dev and test texts it leaves")
+    held_out_files: list[str] = Field([], description="synthetic: lines it shares nothing with")
 
     @model_validator(mode="before")
     @classmethod
@@ -66,12 +78,32 @@ class CorpusConfig(Section):
 
     @model_validator(mode="after")
     def _path_given(self) -> "CorpusConfig":
-        if self.kind != "asterisk" and not self.path:
+        if self.kind not in {"asterisk", "synthetic"} and not self.path:
             raise ValueError(f"a corpus of kind {self.kind!r} needs `path`")
         if not self.languages:
             raise ValueError("`languages` is empty: name at least one, e.g. [en]")
         if self.kind != "asterisk" and len(self.languages) > 1:
             raise ValueError("`languages` takes one language here; a table names one per row")
+        return self
+
+    @model_validator(mode="after")
+    def _voices_known(self) -> "CorpusConfig":
+        if self.kind != "synthetic":
+            if self.voices or self.held_out or self.held_out_files:
+                raise ValueError("`voices` and `held_out` need `kind: synthetic`")
+            return self
+        if not self.voices:
+            raise ValueError("a corpus of kind 'synthetic' needs `voices`, e.g. {heart: 60}")
+        if self.languages != ["en"]:
+            raise ValueError("a corpus of kind 'synthetic' is English: `languages: [en]`")
+        for voice, minutes in self.voices.items():
+            if minutes <= 0:
+                raise ValueError(f"`voices`: {voice} has {minutes:g} minutes, and needs some")
+            if unknown := set(voice.split("+")) - ({"heart"} if voice == "heart" else KOKORO):
+                raise ValueError(
+                    f"`voices`: {', '.join(sorted(unknown))} is none of heart, "
+                    f"{', '.join(sorted(KOKORO))}, or two of Kokoro's such as af_bella+am_puck"
+                )
         return self
 
 
@@ -263,6 +295,20 @@ class Config(Section):
 
     @model_validator(mode="before")
     @classmethod
+    def _synthetic_paths(cls, values: Any) -> Any:
+        """Where the sentences of a synthetic corpus are written, which its name says."""
+        corpora = values.get("corpora") if isinstance(values, Mapping) else None
+        if not isinstance(corpora, Mapping):
+            return values
+        spoken = {
+            name: {**corpus, "path": f"results/corpora/{name}/sentences.csv"}
+            for name, corpus in corpora.items()
+            if isinstance(corpus, Mapping) and corpus.get("kind") == "synthetic"
+        }
+        return {**values, "corpora": {**corpora, **spoken}}
+
+    @model_validator(mode="before")
+    @classmethod
     def _standard_codecs(cls, values: Any) -> Any:
         if not isinstance(values, Mapping) or not isinstance(values.get("codecs", {}), Mapping):
             return values
@@ -274,6 +320,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
+        for name, corpus in self.corpora.items():
+            for other in corpus.held_out:
+                self._known(f"corpora.{name}.held_out", "corpus", other, self.corpora)
+                if self.corpora[other].kind == "synthetic":
+                    raise ValueError(f"corpora.{name}.held_out: {other} is synthetic itself")
         for name, codec in self.codecs.items():
             for corpus in codec.fit:
                 self._known(f"codecs.{name}.fit", "corpus", corpus, self.corpora)

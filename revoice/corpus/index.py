@@ -23,6 +23,7 @@ from revoice.corpus.asterisk import asterisk_index
 from revoice.corpus.naming import corpus_root, slug
 from revoice.corpus.table import read_table
 from revoice.files import atomic, read_json, sha256, write_json
+from revoice.synthetic.parts import parts_of, stamp
 
 AUDIO_SUFFIXES = frozenset(
     ".aac .aif .aifc .aiff .amr .ape .au .caf .flac .g722 .gsm .m4a .mka .mkv .mov .mp2 .mp3 .mp4 "
@@ -54,6 +55,9 @@ def scan(corpus: CorpusConfig) -> tuple[list[AudioFile], list[str]]:
     match corpus.kind:
         case "asterisk":  # known before it is fetched
             return _of_asterisk(corpus.languages)
+        case "synthetic":  # known before it is spoken
+            said = stamp(corpus)
+            return sorted(AudioFile(p.name, p.seconds, said) for p in parts_of(corpus)), [said]
         case "table":
             files, texts = _of_table(path)
         case "libritts":

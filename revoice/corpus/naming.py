@@ -32,7 +32,7 @@ def corpus_root(corpus: CorpusConfig) -> Path:
     if corpus.kind == "asterisk":
         return ASTERISK_ROOT
     path = Path(str(corpus.path))
-    return path.parent if corpus.kind == "table" else path
+    return path.parent if corpus.kind in {"table", "synthetic"} else path
 
 
 def is_known(corpus: CorpusConfig) -> bool:

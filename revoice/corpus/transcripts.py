@@ -100,6 +100,7 @@ READERS: dict[str, Callable[[CorpusConfig, list[str]], Said]] = {
     "table": _of_table,
     "libritts": _of_libritts,
     "ljspeech": _of_ljspeech,
+    "synthetic": _of_table,
 }
 
 

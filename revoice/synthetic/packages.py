@@ -1,18 +1,15 @@
-"""Packages with texts and voices: fetched by their own tools, verified, read, never installed."""
+"""Packages with texts and voices: pinned, verified, read, and never installed."""
 
 import io
-import sys
 import tarfile
-import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
-from revoice.corpus.debian import apt_download, run
 from revoice.files import RESOURCES, atomic, sha256
+from revoice.packages import Kind, fetch_package
 
 PINS = RESOURCES / "synthetic" / "packages.yaml"
 FOLDER = Path("data/packages")
@@ -23,7 +20,7 @@ class Package(NamedTuple):
     """One pinned package: the file that carries it, what is in it, and on what terms."""
 
     name: str
-    kind: str  # debian, wheel or npm
+    kind: Kind
     version: str
     file: str
     sha256: str
@@ -37,62 +34,15 @@ def read_pins(group: str, path: str | Path = PINS) -> list[Package]:
     return [Package(name=name, **entry) for name, entry in entries[group].items()]
 
 
-def fetch(package: Package, folder: Path = FOLDER) -> Path:
-    """The file of a package in `folder`, fetched there unless it is, with its digest verified.
+def fetch(group: str, folder: Path = FOLDER) -> dict[str, Path]:
+    """The files of a group's packages by name, fetched into `folder` unless they are there.
 
-    Raises RuntimeError where it cannot be had or is another file; the message says what to do.
+    Raises DownloadError where one cannot be had or is another file; it says what to do.
     """
-    target = folder / package.file
-    if target.exists():
-        _verify(target, package, target)
-        return target
-    by_hand = f"Get it in another way, put it at {target.resolve()}"
-    try:
-        with tempfile.TemporaryDirectory(prefix="package-") as work:
-            TOOLS[package.kind](package, Path(work))
-            found = [path for path in Path(work).iterdir() if path.suffix == target.suffix]
-            if len(found) != 1:
-                raise RuntimeError(f"no {target.suffix} arrived")
-            _verify(found[0], package, target)
-            with atomic(target) as temporary:
-                temporary.write_bytes(found[0].read_bytes())
-    except (OSError, RuntimeError) as error:
-        raise RuntimeError(
-            f"{package.name} {package.version} ({package.kind} package) could not be had: {error}\n"
-            f"{by_hand} (SHA-256 {package.sha256}) and run again."
-        ) from None
-    return target
-
-
-def _verify(path: Path, package: Package, target: Path) -> None:
-    digest = sha256(path)
-    if digest != package.sha256:
-        raise RuntimeError(
-            f"{path} is not {package.name} {package.version}: its SHA-256 is {digest}, expected "
-            f"{package.sha256}. Remove it, or put the right file at {target}."
-        )
-
-
-def _by_pip(package: Package, work: Path) -> None:
-    wanted = work / "wanted.txt"
-    wanted.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
-    options = "--no-deps --only-binary :all: --require-hashes --disable-pip-version-check -q".split()
-    run([sys.executable, "-m", "pip", "download", *options, "-r", str(wanted), "-d", "."], work)
-
-
-def _by_npm(package: Package, work: Path) -> None:
-    run(["npm", "pack", "--ignore-scripts", f"{package.name}@{package.version}"], work)
-
-
-def _by_apt(package: Package, work: Path) -> None:
-    apt_download([f"{package.name}={package.version}"], work)
-
-
-TOOLS: dict[str, Callable[[Package, Path], None]] = {
-    "debian": _by_apt,
-    "wheel": _by_pip,
-    "npm": _by_npm,
-}
+    return {
+        p.name: fetch_package(p.kind, p.name, p.version, p.sha256, p.file, folder)
+        for p in read_pins(group)
+    }
 
 
 def read_wheel(path: Path, name: str) -> bytes:
