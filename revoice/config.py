@@ -90,7 +90,7 @@ class SplitConfig(Section):
     by: Literal["text", "speaker"] = Field("text", description="what is never in two splits")
     dev: Share = Field(0.05, description="share of texts or speakers to validate on")
     test: Share = Field(0.05, description="share kept for tables, speech and scores")
-    seed: int = Field(1, description="draws the splits")
+    seed: int = Field(1, description="draws the splits, and mixes train")
     dev_speakers: list[str] = Field([], description="these, in place of a share")
     test_speakers: list[str] = Field([], description="these, in place of a share")
 
