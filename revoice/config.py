@@ -145,7 +145,10 @@ class TrainConfig(Section):
     trainable: Literal["all"] | list[str] = Field("all", description="patterns of tensors' names")
     lora: LoraConfig | None = Field(None, description="train adapters instead of matrices")
     optimizer: Literal["adamw", "scaled_adam"] = Field("adamw", description="adamw, or Zipformer's")
-    schedule: Literal["cosine", "eden", "constant"] = Field("cosine", description="of the rate")
+    schedule: Literal["cosine", "wsd", "eden", "constant"] = Field(
+        "cosine", description="of the rate; wsd, which decays at the end, can be lengthened"
+    )
+    decay_share: float = Field(0.2, gt=0, le=1, description="wsd: of all steps, the last ones")
     lr: float = Field(1e-3, gt=0, description="learning rate, at its highest")
     weight_decay: float = Field(0.01, ge=0, description="adamw: of matrices, not of vectors")
     warmup_steps: int | None = Field(None, ge=0, description="in which the rate rises")

@@ -72,6 +72,7 @@ def train(job: Job) -> dict[str, Any]:
             "processes": ranks.world_size,
             "parameters": sum(p.numel() for p in model.parameters()),
             "trainable_parameters": sum(p.numel() for p in averages.trained.values()),
+            "lengthened": here.lengthened,
             "code": state.code,
         }
         if ranks.rank == 0:
@@ -102,7 +103,9 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
                 continue
 
         # Interrupted? Save and leave
-        regular = here.step and here.step % config.checkpoint_every == 0
+        regular = here.step and (
+            here.step % config.checkpoint_every == 0 or here.step == here.stable_steps
+        )
         if (done or interrupted or regular) and not state.saved():
             state.save(metrics.flush())
         if interrupted:
