@@ -38,6 +38,7 @@ class Progress:
     best_loss: float = math.inf
     best_step: int = 0
     best_epoch: int = 0
+    best_text_gap: float | None = None  # the AR's, see `objective.text_gap`
     without_gain: int = 0  # validations since the best
     seconds: float = 0.0
     metrics_bytes: int = 0  # how much of metrics.csv belongs to this state
@@ -114,12 +115,12 @@ class TrainState:
         """How long the training has taken, before it was interrupted as well."""
         return time.monotonic() - self.began
 
-    def validated(self, loss: float) -> None:
+    def validated(self, loss: float, text_gap: float | None = None) -> None:
         """Take down a validation; these are the best weights if there was no lower loss."""
         here = self.progress
         here.validated, here.without_gain = here.step, here.without_gain + 1
         if loss < here.best_loss:
-            here.best_loss, here.without_gain = loss, 0
+            here.best_loss, here.best_text_gap, here.without_gain = loss, text_gap, 0
             here.best_step, here.best_epoch = here.step, here.epoch
             self.averages.keep_best()
 
