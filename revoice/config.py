@@ -122,7 +122,7 @@ class SplitConfig(Section):
     by: Literal["text", "speaker"] = Field("text", description="what is never in two splits")
     dev: Share = Field(0.05, description="share of texts or speakers to validate on")
     test: Share = Field(0.05, description="share kept for tables, speech and scores")
-    seed: int = Field(1, description="draws the splits")
+    seed: int = Field(1, description="draws the splits, and mixes train")
     dev_speakers: list[str] = Field([], description="these, in place of a share")
     test_speakers: list[str] = Field([], description="these, in place of a share")
 
@@ -177,7 +177,10 @@ class TrainConfig(Section):
     trainable: Literal["all"] | list[str] = Field("all", description="patterns of tensors' names")
     lora: LoraConfig | None = Field(None, description="train adapters instead of matrices")
     optimizer: Literal["adamw", "scaled_adam"] = Field("adamw", description="adamw, or Zipformer's")
-    schedule: Literal["cosine", "eden", "constant"] = Field("cosine", description="of the rate")
+    schedule: Literal["cosine", "wsd", "eden", "constant"] = Field(
+        "cosine", description="of the rate; wsd, which decays at the end, can be lengthened"
+    )
+    decay_share: float = Field(0.2, gt=0, le=1, description="wsd: of all steps, the last ones")
     lr: float = Field(1e-3, gt=0, description="learning rate, at its highest")
     weight_decay: float = Field(0.01, ge=0, description="adamw: of matrices, not of vectors")
     warmup_steps: int | None = Field(None, ge=0, description="in which the rate rises")

@@ -22,6 +22,7 @@ rule select_cuts:
         runtime=grown(60),
     params:
         limits=lambda w: section(CONFIG.experiments[w.experiment].limits),
+        seed=CONFIG.split.seed,
         code=code_of("select_cuts"),
     message:
         "{wildcards.experiment}: joining codes and text, leaving out what does not fit"

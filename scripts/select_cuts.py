@@ -1,4 +1,4 @@
-"""Tokenized cuts with their codes, those that fit to be trained on, and a list of the others."""
+"""Tokenized cuts with their codes: those that fit, voices mixed in train; a list of the others."""
 
 import logging
 from pathlib import Path
@@ -9,6 +9,7 @@ from revoice.config import SPLITS, LimitsConfig
 from revoice.files import atomic, read_json
 from revoice.text import load_tokenizer
 from revoice.training.examples import attach_codes, excluded_row, exclusion_reason
+from revoice.training.mixing import mix
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
@@ -20,6 +21,16 @@ encoded = {
     for path in map(Path, snakemake.input.codes)
 }
 excluded = []
+
+
+def fitting(cuts, split):
+    for cut in cuts:
+        if reason := exclusion_reason(cut, limits):
+            excluded.append({"split": split, **excluded_row(cut, reason)})
+        else:
+            yield cut
+
+
 for split in SPLITS:
     kept = 0
     with (
@@ -27,12 +38,12 @@ for split in SPLITS:
         CutSet.open_writer(temporary) as writer,
     ):
         cuts = CutSet.from_jsonl_lazy(snakemake.input[split])
-        for cut in attach_codes(cuts, encoded, codec, tokenizer):
-            if reason := exclusion_reason(cut, limits):
-                excluded.append({"split": split, **excluded_row(cut, reason)})
-            else:
-                writer.write(cut)
-                kept += 1
+        chosen = fitting(attach_codes(cuts, encoded, codec, tokenizer), split)
+        if split == "train":  # the others keep the order of their recordings
+            chosen = mix(chosen, snakemake.params.seed, Path(snakemake.output[split]).parent)
+        for cut in chosen:
+            writer.write(cut)
+            kept += 1
     logging.info("%s: %d cuts", split, kept)
     if not kept:
         raise ValueError(

@@ -27,7 +27,7 @@ def write_curves(path: str | Path, metrics: Mapping[str, pd.DataFrame]) -> None:
     """Loss and top-10 accuracy against the step, a row of panels for each part, as one SVG.
 
     `metrics` is {"ar": metrics, "nar": metrics} with the columns `step`, `split` ("train" or
-    "dev"), `loss` and `top10_accuracy`; a part that was not trained is left out.
+    "dev"), `loss`, `top10_accuracy` and maybe `swap_loss`; a part that was not trained is left out.
     """
     panels = [(part, value) for part in metrics for value in VALUES]
     with matplotlib.style.context(SETTINGS):
@@ -60,6 +60,10 @@ def _draw(axes: Axes, part: str, metrics: pd.DataFrame, value: str) -> None:
         points = metrics[(metrics["split"] == split) & metrics[value].notna()]
         if len(points):
             axes.plot(points["step"], points[value], label=split, **style)
+    if value == "loss" and "swap_loss" in metrics and metrics["swap_loss"].notna().any():
+        points = metrics[metrics["swap_loss"].notna()]
+        style = {**STYLE["dev"], "linestyle": "--", "marker": ""}
+        axes.plot(points["step"], points["swap_loss"], label="dev, another's text", **style)
     axes.set_title(f"{part.upper()}: {VALUES[value]}")
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6, integer=True))

@@ -1,9 +1,10 @@
 """Cuts with codes and tokens, to batches of tensors. Nothing is read before its batch needs it."""
 
+import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +19,12 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
 from revoice.text.framing import frame
+from revoice.training import mixing
 
-OPEN_FILES = 64  # shard files a process keeps open; Lhotse's own cache has no bound
+OPEN_FILES = 256  # shard files a process keeps open; Lhotse's own cache has no bound
 BUFFER = 2000  # cuts in memory to shuffle and sort by length, however large the corpus is
+STRETCH = 0.01  # share of an epoch whose cuts are sorted by length together, at least 8 batches
+PATIENCE = 0.05  # share of an epoch in which cuts are joined, or a rare speaker's came last
 
 
 @dataclass
@@ -122,56 +126,55 @@ def _forget_open_files(worker: int) -> None:
 
 @dataclass
 class Sampler:
-    """Which cuts make which batch: Lhotse's bucketing by duration, the same for the same seed.
+    """Which cuts make which batch: those of similar length, the same for the same seed.
 
-    Training batches are shuffled anew each epoch; every rank gets equally many. Batches do not
-    depend on the number of ranks: rank r of R takes every R-th, so that R processes see in one
-    step what one process sees in R steps of accumulation.
+    Voices follow each other as in the manifest, which `mixing.mix` wrote. Each epoch begins at
+    another place of it, goes round, and shuffles the cuts of each voice; every rank gets equally
+    many batches. These do not depend on the number of ranks: rank r of R takes every R-th, so that
+    R processes see in one step what one process sees in R steps of accumulation. Raises ValueError
+    where there are no cuts.
     """
 
-    cuts: CutSet  # read lazily, once per epoch, plus 10,000 cuts at the start to choose the buckets
+    cuts: CutSet  # read lazily, once per epoch, and once at the start to see how many there are
     batch_seconds: float  # longest cut times number of cuts stays below this
     seed: int
     rank: int = 0
     world_size: int = 1
     concatenate_seconds: float | None = None  # join a speaker's cuts to random lengths up to this
-    buffer: int = BUFFER  # cuts in memory; shuffling reaches this far
+    buffer: int = BUFFER  # cuts in memory, twice; shuffling reaches this far
 
     def __post_init__(self) -> None:
-        self.bins = duration_bins(self._stream(epoch=0), self.batch_seconds)
+        self.number, seconds = 0, 0.0
+        for cut in self.cuts:
+            self.number, seconds = self.number + 1, seconds + cut.duration
+        if not self.number:
+            raise ValueError("there are no cuts to train on; see the list of excluded cuts")
+        self.stretch = max(STRETCH * seconds, 8 * self.batch_seconds)
+        self.patience = math.ceil(PATIENCE * self.number)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[CutSet]:
         """This rank's batches of one epoch, without the first `skip` (no codes are read)."""
         return islice(self._share(epoch), skip, None)
 
     def _share(self, epoch: int) -> Iterator[CutSet]:
-        ranks = self.world_size
-        options = {"buffer_size": self.buffer, "shuffle": True, "seed": self.seed}
-        sampler = bucketing(self._stream(epoch), self.batch_seconds, self.bins, **options)
-        sampler.set_epoch(epoch)
-        batches = (batch for batch in sampler)  # each iter() of the sampler starts it over
+        ranks, rng = self.world_size, random.Random(f"{self.seed} {epoch}")
+        cuts = self._stream(rng)
+        batches = mixing.batches(cuts, self.batch_seconds, self.stretch, self.buffer, rng)
         while group := list(islice(batches, ranks)):
             if len(group) < ranks:  # the last: its cuts are dealt out
-                cuts = [cut for batch in group for cut in batch]
-                if len(cuts) < ranks:
+                rest = [cut for batch in group for cut in batch]
+                if len(rest) < ranks:
                     return
-                group = [CutSet.from_cuts(cuts[rank::ranks]) for rank in range(ranks)]
-            yield group[self.rank]
+                group = [rest[rank::ranks] for rank in range(ranks)]
+            yield CutSet.from_cuts(group[self.rank])
 
-    def _stream(self, epoch: int) -> Iterable[Cut]:
+    def _stream(self, rng: random.Random) -> Iterator[Cut]:
+        start = rng.randrange(self.number)
+        cuts = chain(islice(self.cuts, start, None), islice(self.cuts, start))
+        shuffled = mixing.shuffle_voices(cuts, self.buffer, rng)
         if self.concatenate_seconds is None:
-            return self.cuts
-        rng = random.Random(self.seed + epoch)
-        shuffled = self.cuts.shuffle(rng=rng, buffer_size=self.buffer)
-        return concatenate(shuffled, self.concatenate_seconds, rng)
-
-
-def bucketing(
-    cuts: Iterable[Cut], seconds: float, bins: list[float], **options: Any
-) -> DynamicBucketingSampler:
-    """Lhotse's sampler of batches of so many seconds; dealing them out to the ranks is ours."""
-    settings = {"max_duration": seconds, "duration_bins": bins, "rank": 0, "world_size": 1}
-    return DynamicBucketingSampler(cuts, **settings, **options)
+            return shuffled
+        return concatenate(shuffled, self.concatenate_seconds, rng, self.patience)
 
 
 def duration_bins(cuts: Iterable[Cut], batch_seconds: float) -> list[float]:
@@ -197,24 +200,38 @@ def ordered_batches(
     Ranks may get unequal numbers of batches, none at all as well.
     """
     bins = duration_bins(cuts, batch_seconds)
-    sampler = bucketing(cuts, batch_seconds, bins, buffer_size=BUFFER)
+    sampler = DynamicBucketingSampler(
+        cuts,
+        max_duration=batch_seconds,
+        duration_bins=bins,
+        buffer_size=BUFFER,
+        rank=0,
+        world_size=1,
+    )
     return islice(sampler, rank, None, world_size)
 
 
-def concatenate(cuts: Iterable[Cut], max_seconds: float, rng: random.Random) -> Iterator[Cut]:
+def concatenate(
+    cuts: Iterable[Cut], max_seconds: float, rng: random.Random, patience: int | None = None
+) -> Iterator[Cut]:
     """Join cuts of the same speaker, in the order they come, to longer examples.
 
     Each example's length is drawn between 0 and `max_seconds`, so that short ones, single cuts as
-    well, remain among them.
+    well, remain among them. None waits for its next part while more than `patience` cuts come.
     """
-    parts: dict[str | None, Cut] = {}
-    room: dict[str | None, float] = {}
-    for cut in cuts:
-        speaker = cut.supervisions[0].speaker
+    parts: dict[tuple[str, str], Cut] = {}  # the one that waits the longest first
+    room: dict[tuple[str, str], float] = {}
+    since: dict[tuple[str, str], int] = {}
+    for number, cut in enumerate(cuts):
+        speaker = mixing.voice(cut)
         if speaker in parts and parts[speaker].duration + cut.duration <= room[speaker]:
             parts[speaker] = parts[speaker].append(cut)
-            continue
-        if speaker in parts:
-            yield parts[speaker]
-        parts[speaker], room[speaker] = cut, rng.uniform(0, max_seconds)
+        else:
+            if speaker in parts:
+                yield parts.pop(speaker)
+            parts[speaker], since[speaker] = cut, number
+            room[speaker] = rng.uniform(0, max_seconds)
+        oldest = next(iter(parts))
+        if patience is not None and number - since[oldest] >= patience:
+            yield parts.pop(oldest)
     yield from parts.values()

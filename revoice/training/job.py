@@ -40,8 +40,11 @@ class Job:
         return Path(self.work) / f"{self.name}-{self.part}.interrupted"
 
     def digest(self, world_size: int) -> str:
-        """Digest of the data and settings that decide about the weights, but the run's length."""
-        undecided = {"epochs", "steps", "log_every", "checkpoint_every", "keep"}
+        """Digest of the data and settings that decide about the weights, but the run's length.
+
+        A state knows where its rate began to decay, and whether it is on the way of a run.
+        """
+        undecided = {"epochs", "steps", "decay_share", "log_every", "checkpoint_every", "keep"}
         decides = {
             "format": FORMAT,
             "part": self.part,

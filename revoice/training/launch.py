@@ -104,5 +104,6 @@ def adopt(job: Job) -> None:
     zero = ("steps", "epochs", "best_epoch", "best_step", "seconds", "peak_memory_mb")
     summary: dict[str, Any] = {**dict.fromkeys(zero, 0), "device": "cpu", "processes": 1}
     summary["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-    summary |= {"trainable_parameters": 0, "code": [{"step": 0, "digest": job.code}]}
+    summary |= {"trainable_parameters": 0, "best_text_gap": None, "lengthened": []}
+    summary["code"] = [{"step": 0, "digest": job.code}]
     write_outputs(job, model, meta, f"{','.join(COLUMNS)}\n".encode(), summary)

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 COLUMNS = ["step", "epoch", "split", "loss", "top10_accuracy", "learning_rate", "grad_norm"]
 COLUMNS += ["frames_per_second", "peak_memory_mb"]
+COLUMNS += [
+    "swap_loss"
+]  # the AR's on dev, with another utterance's text; near `loss`: it reads none
 
 
 class Metrics:
@@ -44,13 +47,17 @@ class Metrics:
             return
         numbers = [result["loss"], result["top10_accuracy"], *more]
         texts = [f"{number:.6g}" for number in numbers] + [""] * (5 - len(numbers))
-        row = [here.step, here.epoch, split, *texts, f"{peak_memory_mb():.0f}"]
+        swapped = f"{result['swap_loss']:.6g}" if "swap_loss" in result else ""
+        row = [here.step, here.epoch, split, *texts, f"{peak_memory_mb():.0f}", swapped]
         csv.writer(self.file).writerow(row)
         self.file.flush()
         for name, number in zip(COLUMNS[3:], numbers, strict=False):
             self.board.add_scalar(f"{name}/{split}", number, here.step)
         if split == "dev":
-            log.info("step %d: dev loss %.4f, top10 %.4f", here.step, *numbers)
+            other = f", with others' texts {float(swapped):.4f}" if swapped else ""
+            log.info("step %d: dev loss %.4f, top10 %.4f%s", here.step, *numbers, other)
+            if swapped:
+                self.board.add_scalar("swap_loss/dev", result["swap_loss"], here.step)
             return
         loss, top10, lr, _, speed = numbers
         self.bar.set_postfix(loss=loss, top10=top10, frames_s=speed)

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +16,7 @@ from revoice.training.data import Batch
 
 PROMPT_FRAMES = 225  # longest prompt of the NAR: 3 s
 PROMPT_SHARE = 0.25  # of an utterance, in validation
+SWAPPED = 8  # batches of a validation that are measured with each other's texts as well
 
 
 def prompt_frames(code_lens: Tensor, share: float) -> Tensor:
@@ -88,3 +92,26 @@ def figures(sums: Tensor) -> dict[str, float]:
         "top10_accuracy": hits / counted if counted else float("nan"),
         "positions": int(positions),
     }
+
+
+def swap_texts(batch: Batch) -> Batch:
+    """Each utterance with the text, and its languages, of the one before it in the batch."""
+    names = ("text", "text_lens") + (("languages",) if batch.languages is not None else ())
+    return replace(batch, **{name: getattr(batch, name).roll(1, 0) for name in names})
+
+
+def measure_swapped(model: AR, batches: Iterable[Batch], most: int, *how: Any) -> Tensor:
+    """(2, 4) sums as `measure` gives them, with their own texts and with each other's.
+
+    Of the first `most` batches, those of several utterances. How much the second loss is above the
+    first says whether the model reads. `how` is what `measure` takes after the batches.
+    """
+    several = [batch for batch in islice(batches, most) if len(batch.text) > 1]
+    own = measure("ar", model, several, *how)
+    return torch.cat([own, measure("ar", model, map(swap_texts, several), *how)])
+
+
+def text_gap(sums: Tensor) -> float | None:
+    """How far swapped texts raise the loss, in nats: of what `measure_swapped` gives."""
+    (own, positions, *_), (other, *_) = sums.tolist()
+    return (other - own) / positions if positions else None

@@ -1,4 +1,4 @@
-"""Optimizers, learning-rate schedules and averages: AdamW with cosine, ScaledAdam with Eden."""
+"""Optimizers, learning-rate schedules and averages: AdamW, ScaledAdam; cosine, WSD, Eden."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,11 +40,13 @@ def make_schedule(
 ) -> LambdaLR:
     """The configured schedule; call its `step()` after every optimizer step.
 
-    The cosine ends at `total_steps`; a warm-up in epochs, and Eden, look at `steps_per_epoch`.
+    Cosine and WSD end at `total_steps`; a warm-up in epochs, and Eden, look at `steps_per_epoch`.
     """
+    stable = stable_steps(config, total_steps)
     warmup = config.warmup_steps or round((config.warmup_epochs or 0) * steps_per_epoch)
     factors: dict[str, Callable[[int], float]] = {
         "cosine": lambda step: cosine(step, total_steps, warmup),
+        "wsd": lambda step: wsd(step, total_steps, warmup, total_steps - stable),
         "constant": lambda step: warm_up(step, warmup),
         "eden": lambda step: eden(step, int(step // steps_per_epoch), warmup),
     }
@@ -62,6 +64,20 @@ def cosine(step: int, total: int, warmup: int, floor: float = 0.01) -> float:
         return warm_up(step, warmup)
     progress = min(1.0, (step - warmup) / max(1, total - warmup))
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def stable_steps(config: TrainConfig, total: int) -> int:
+    """Of `total` steps, how many WSD takes before its rate decays; other schedules none."""
+    return total - round(config.decay_share * total) if config.schedule == "wsd" else 0
+
+
+def wsd(step: int, total: int, warmup: int, decay: int) -> float:
+    """Factor that, after a linear warm-up, stays 1 but for the last `decay` steps of `total`.
+
+    Warm-up, stable, decay (arXiv 2404.06395); in these it is 1 - √x, which falls to 0 (2405.18392).
+    """
+    progress = max(0.0, (step - (total - decay)) / max(1, decay))
+    return warm_up(step, warmup) * (1 - math.sqrt(min(1.0, progress)))
 
 
 def eden(

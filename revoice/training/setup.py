@@ -67,7 +67,8 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
     schedule = make_schedule(optimizer, config, total_steps, steps_per_epoch)
     scaler = torch.amp.GradScaler(ranks.device.type, enabled=config.precision == "fp16")
     draws = torch.Generator().manual_seed(config.seed)
-    state = TrainState(work, config, ranks, averages, optimizer, schedule, scaler, draws)
+    made = (averages, optimizer, schedule, scaler, draws)
+    state = TrainState(work, config, ranks, *made, total_steps=total_steps)
     torch.manual_seed(config.seed + ranks.rank)  # dropout differs between ranks
     state.resume(job.code)
 

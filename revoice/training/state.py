@@ -20,7 +20,7 @@ import torch
 from revoice.config import TrainConfig
 from revoice.files import atomic
 from revoice.training.distributed import Ranks
-from revoice.training.optim import Averages, assign
+from revoice.training.optim import Averages, assign, stable_steps
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +38,16 @@ class Progress:
     best_loss: float = math.inf
     best_step: int = 0
     best_epoch: int = 0
+    best_text_gap: float | None = None  # the AR's, see `objective.text_gap`
     without_gain: int = 0  # validations since the best
     seconds: float = 0.0
     metrics_bytes: int = 0  # how much of metrics.csv belongs to this state
     grad_norm: float = 0.0
     interval_seconds: float = 0.0  # since the last line of metrics
     interval: list[float] = field(default_factory=lambda: [0.0] * 5)  # as batch_loss, and frames
+    total_steps: int = 0  # that the run which was here is to take
+    stable_steps: int = 0  # of these, before its rate decays; 0 but with WSD
+    lengthened: list[dict[str, Any]] = field(default_factory=list)  # where the rate jumped
 
     def ended(self, config: TrainConfig) -> bool:
         """Whether there is no step left to take."""
@@ -51,8 +55,10 @@ class Progress:
             return True
         return self.step >= config.steps if config.steps else self.epoch >= (config.epochs or 0)
 
-    def beyond(self, config: TrainConfig) -> bool:
-        """Whether this is where a longer run was."""
+    def beyond(self, config: TrainConfig, stable: int) -> bool:
+        """Whether this is where a longer run was, or one that decayed, but not after `stable`."""
+        if stable != self.stable_steps and self.step > min(stable, self.stable_steps):
+            return True
         if config.steps:
             return self.step > config.steps
         return (self.epoch, self.batches) > (config.epochs or 0, 0)
@@ -67,13 +73,14 @@ class TrainState:
     ranks: Ranks
     averages: Averages
     optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
+    schedule: torch.optim.lr_scheduler.LambdaLR
     scaler: torch.amp.GradScaler
     draws: torch.Generator  # of the NAR's quantizers and prompts
     progress: Progress = field(default_factory=Progress)
     code: list[dict[str, Any]] = field(default_factory=list)  # what trained, from which step
     began: float = field(default_factory=time.monotonic)
     stored: tuple[int, ...] = ()  # what of the progress the newest file tells
+    total_steps: int = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values and tensors; to be called on every rank."""
@@ -108,12 +115,12 @@ class TrainState:
         """How long the training has taken, before it was interrupted as well."""
         return time.monotonic() - self.began
 
-    def validated(self, loss: float) -> None:
+    def validated(self, loss: float, text_gap: float | None = None) -> None:
         """Take down a validation; these are the best weights if there was no lower loss."""
         here = self.progress
         here.validated, here.without_gain = here.step, here.without_gain + 1
         if loss < here.best_loss:
-            here.best_loss, here.without_gain = loss, 0
+            here.best_loss, here.best_text_gap, here.without_gain = loss, text_gap, 0
             here.best_step, here.best_epoch = here.step, here.epoch
             self.averages.keep_best()
 
@@ -145,7 +152,8 @@ class TrainState:
                 "make room and give the same command again."
             ) from error
         for old in sorted(self.work.glob("state-*.pt"))[: -self.config.keep]:
-            old.unlink()
+            if old.stem != f"state-{self.progress.stable_steps:09d}":  # a longer run's way
+                old.unlink()
 
     def resume(self, code: str) -> None:
         """Go on from the newest file that is on the way of this run, on every rank, or start anew.
@@ -153,19 +161,38 @@ class TrainState:
         What was trained to its end by other code is set aside. Raises ValueError for a file of
         another format.
         """
-        path = self.ranks.broadcast(lambda: self._choose(code))
+        stable = stable_steps(self.config, self.total_steps)
+        path = self.ranks.broadcast(lambda: self._choose(code, stable))
         if path is None:
+            self.progress.total_steps, self.progress.stable_steps = self.total_steps, stable
             self.code = [{"step": 0, "digest": code}]
             log.info("starting anew (%s)", self.work)
             return
         self.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         here, before = self.progress, self.code[-1]["digest"]
+        self._lengthen()
+        here.total_steps, here.stable_steps = self.total_steps, stable
         log.info("going on from step %d, epoch %d (%s)", here.step, here.epoch, self.work)
         if before != code:
             self.code = [*self.code, {"step": here.step, "digest": code}]
             log.info("the code has changed: %s until step %d, now %s", before, here.step, code)
 
-    def _choose(self, code: str) -> Path | None:
+    def _lengthen(self) -> None:
+        """Say so where the cosine ends elsewhere than it was to, and its rate jumps."""
+        here, then = self.progress, self.progress.total_steps
+        if self.config.schedule != "cosine" or then in (0, self.total_steps) or not here.step:
+            return
+        rates = [self.schedule.get_last_lr()[0], self.schedule.lr_lambdas[0](here.step)]
+        rates[0] /= self.schedule.base_lrs[0]
+        jump = {"step": here.step, "from_steps": then, "to_steps": self.total_steps}
+        here.lengthened.append({**jump, "rate": [round(float(rate), 4) for rate in rates]})
+        log.warning(
+            "%d steps become %d: the cosine's rate jumps from %.2f of its peak to %.2f "
+            "(`schedule: wsd` goes on without a jump)",
+            *(then, self.total_steps, *rates),
+        )
+
+    def _choose(self, code: str, stable: int) -> Path | None:
         states = sorted(self.work.glob("state-*.pt"), reverse=True)
         for number, path in enumerate(states):
             # mapped: of what may be gigabytes, only the plain values are read
@@ -177,7 +204,7 @@ class TrainState:
                     "move the file away to train anew"
                 )
             at, before = Progress(**state["progress"]), state["code"][-1]["digest"]
-            if at.beyond(self.config):
+            if at.beyond(self.config, stable):
                 log.info("%s is not on the way of this run", path.name)
             elif at.ended(self.config) and at.validated == at.step and before != code:
                 log.info("%s was trained to the end by other code: %s, not %s", path, before, code)

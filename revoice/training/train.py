@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -31,13 +32,22 @@ from revoice.training.data import Batch, load_batches, ordered_batches
 from revoice.training.distributed import Ranks, caught_signals
 from revoice.training.job import Job
 from revoice.training.metrics import Metrics, peak_memory_mb
-from revoice.training.objective import batch_loss, count_positions, figures, measure
+from revoice.training.objective import (
+    SWAPPED,
+    batch_loss,
+    count_positions,
+    figures,
+    measure,
+    measure_swapped,
+    text_gap,
+)
 from revoice.training.optim import assign
 from revoice.training.setup import Run, set_up
 from revoice.training.state import locked
 
 log = logging.getLogger(__name__)
 
+BEST = ("best_epoch", "best_step", "best_loss", "best_text_gap")
 INTERRUPTED = 75  # exit code: the state is saved, the same command goes on (EX_TEMPFAIL)
 
 
@@ -65,13 +75,14 @@ def train(job: Job) -> dict[str, Any]:
         summary = {
             "steps": here.step,
             "epochs": here.epoch,
-            **{key: getattr(here, key) for key in ("best_epoch", "best_step", "best_loss")},
+            **{key: getattr(here, key) for key in BEST},
             "seconds": round(here.seconds, 1),
             "peak_memory_mb": peak_memory_mb(),
             "device": torch.cuda.get_device_name() if ranks.device.type == "cuda" else "cpu",
             "processes": ranks.world_size,
             "parameters": sum(p.numel() for p in model.parameters()),
             "trainable_parameters": sum(p.numel() for p in averages.trained.values()),
+            "lengthened": here.lengthened,
             "code": state.code,
         }
         if ranks.rank == 0:
@@ -96,13 +107,18 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
             sums = validate(part, run, stop)
             interrupted = ranks.any_rank(stop.is_set())
             if not interrupted:
-                result = figures(ranks.all_reduce_sum(sums))
+                sums = ranks.all_reduce_sum(sums)
+                result, gap = figures(sums[0]), text_gap(sums[1:]) if part == "ar" else None
+                if gap is not None:
+                    result["swap_loss"] = result["loss"] + gap
                 metrics.write(here, "dev", result)
-                state.validated(result["loss"])
+                state.validated(result["loss"], gap)
                 continue
 
         # Interrupted? Save and leave
-        regular = here.step and here.step % config.checkpoint_every == 0
+        regular = here.step and (
+            here.step % config.checkpoint_every == 0 or here.step == here.stable_steps
+        )
         if (done or interrupted or regular) and not state.saved():
             state.save(metrics.flush())
         if interrupted:
@@ -155,12 +171,23 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
 
 
 def validate(part: Part, run: Run, stop: threading.Event) -> Tensor:
-    """This rank's share of the sums over the dev cuts, (4,) as `measure` gives them."""
-    ranks, batch_seconds = run.state.ranks, run.state.config.batch_seconds
+    """This rank's share of the sums over the dev cuts, as `measure` gives them.
+
+    (1, 4); the AR's are (3, 4), with those of `measure_swapped`.
+    """
+    ranks, model = run.state.ranks, run.model
+    who, how = (ranks.rank, ranks.world_size), (ranks.device, run.autocast, stop.is_set)
+
+    def batches() -> Iterator[Batch]:
+        mine = ordered_batches(run.dev_cuts, run.state.config.batch_seconds, *who)
+        return load_batches(run.dataset, mine)
+
     with run.state.averages.swapped_weights():
-        mine = ordered_batches(run.dev_cuts, batch_seconds, ranks.rank, ranks.world_size)
-        batches = load_batches(run.dataset, mine)
-        return measure(part, run.model, batches, ranks.device, run.autocast, stop.is_set).sum(0)
+        sums = measure(part, model, batches(), *how).sum(0, keepdim=True)
+        if not isinstance(model, AR):
+            return sums
+        most = len(range(ranks.rank, SWAPPED, ranks.world_size))
+        return torch.cat([sums, measure_swapped(model, batches(), most, *how)])
 
 
 def backward(part: Part, run: Run, parallel: torch.nn.Module, group: list[Batch]) -> None:

@@ -30,10 +30,11 @@ READS = {
     "text/vallex_symbols.json",
     "export_checkpoint": f"{MODEL} model.pretrained",
     "assemble": f"codec.identity {MODEL}",
-    "select_cuts": "codec.identity training.examples",
+    "select_cuts": "codec.identity training.examples training.mixing",
     "train": f"codec.identity {MODEL} model.finetune model.losses text.framing training.data "
     "training.distributed training.examples training.job training.launch training.metrics "
-    "training.objective training.optim training.setup training.state training.train",
+    "training.mixing training.objective training.optim training.setup training.state "
+    "training.train",
     "evaluate": f"codec.identity {MODEL} model.losses text.framing training.data "
     "training.objective evaluation.evaluate evaluation.trained",
     "synthesize": f"codec.files codec.identity {MODEL} model.generate model.prompts {TEXT} "

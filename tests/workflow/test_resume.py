@@ -178,4 +178,5 @@ def test_terminated_it_saves_and_more_epochs_go_on(untrained: Path, snakemake: S
     assert run.jobs == [f"train_{part} tiny"]
     assert f"going on from step {first['steps']}, epoch 4" in log_of(untrained, part)
     second = read_json(untrained / f"results/tiny/{part}/training.json")
-    assert (second["epochs"], second["steps"]) == (6, first["steps"] * 6 // 4)
+    assert second["epochs"] == 6
+    assert second["steps"] == pytest.approx(first["steps"] * 6 / 4, rel=0.05)  # epochs differ

@@ -157,3 +157,13 @@ def test_curves_are_whole_without_dev_or_parts(tmp_path: Path) -> None:
     assert svg.startswith("<svg")
     assert "NAR: Top10Accuracy" in svg
     assert "<style" not in svg  # it would be a style of the whole page
+
+
+def test_curves_show_the_loss_with_anothers_text() -> None:
+    metrics = pd.DataFrame({"step": [1, 2], "split": "dev", "loss": [3.0, 2.5]})
+    metrics["top10_accuracy"] = 0.1
+    other = metrics.assign(swap_loss=[3.1, 2.9])
+    lines = [panel("ar", table, "loss").count("another") for table in (metrics, other)]
+    assert lines == [0, 1]
+    assert "another" not in panel("ar", other, "top10_accuracy")
+    assert panel("nar", metrics.assign(swap_loss=None), "loss").count("another") == 0

@@ -9,7 +9,16 @@ import torch
 from torch import nn
 
 from revoice.config import TrainConfig
-from revoice.training.optim import ScaledAdam, cosine, eden, make_optimizer, make_schedule, warm_up
+from revoice.training.optim import (
+    ScaledAdam,
+    cosine,
+    eden,
+    make_optimizer,
+    make_schedule,
+    stable_steps,
+    warm_up,
+    wsd,
+)
 
 SHAPES = [(6, 4), (6, 4), (5,), (3, 2, 2), (1,), (), (6, 4)]
 
@@ -218,6 +227,21 @@ def test_warm_up_and_cosine() -> None:
     assert factors[10:101] == sorted(factors[10:101], reverse=True)
 
 
+def test_warm_up_stable_decay() -> None:
+    factors = [wsd(step, 100, 10, 20) for step in range(120)]
+    assert factors[:10] == [warm_up(step, 10) for step in range(10)]
+    assert factors[10:81] == [1.0] * 71
+    assert factors[85] == pytest.approx(0.5)  # a quarter of the way: 1 - √(1/4)
+    assert factors[80:101] == sorted(factors[80:101], reverse=True)
+    assert 0 < factors[99] < 0.03
+    assert factors[100:] == [0.0] * 20
+    # a longer one is the same as long as both are stable
+    assert [wsd(step, 200, 10, 40) for step in range(81)] == factors[:81]
+    assert stable_steps(configured(schedule="wsd"), 100) == 80
+    assert stable_steps(configured(schedule="wsd", decay_share=1), 100) == 0
+    assert stable_steps(configured(schedule="cosine"), 100) == 0
+
+
 def test_eden() -> None:
     assert eden(0, 0, warmup=20) == 0.5
     assert eden(10, 0, warmup=20) == pytest.approx(0.75, rel=1e-4)
@@ -247,7 +271,7 @@ def test_nothing_trainable() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "scaled_adam"])
-@pytest.mark.parametrize("schedule", ["cosine", "eden", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "wsd", "eden", "constant"])
 def test_schedule_round_trip(optimizer: str, schedule: str) -> None:
     config = configured(optimizer=optimizer, schedule=schedule, lr=0.04, warmup_epochs=0.5)
 
@@ -280,6 +304,7 @@ def test_schedule_round_trip(optimizer: str, schedule: str) -> None:
 
     expected = {
         "cosine": [cosine(step, 100, 20) for step in range(1, 91)],
+        "wsd": [wsd(step, 100, 20, 20) for step in range(1, 91)],
         "constant": [warm_up(step, 20) for step in range(1, 91)],
         "eden": [eden(step, step // 40, 20) for step in range(1, 91)],
     }[schedule]

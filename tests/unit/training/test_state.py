@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
@@ -60,6 +61,11 @@ def weights(job: Job) -> str:
 
 def recorded(job: Job) -> list[dict[str, Any]]:
     return read_json(Path(job.out).parent / "training.json")["code"]
+
+
+def metrics(job: Job, split: str) -> pd.DataFrame:
+    table = pd.read_csv(Path(job.out).parent / "metrics.csv")
+    return table[table.split == split].set_index("step")
 
 
 def states(job: Job, folders: str = "test-ar-*") -> list[str]:
@@ -145,6 +151,72 @@ def test_more_epochs_go_on_with_other_code(
     assert [entry["digest"] for entry in recorded(longer)] == ["one", "two"]
     assert not list(Path(longer.work).glob("aside-*"))
     assert weights(longer) == weights(whole)
+
+
+@pytest.mark.parametrize("part", ["ar", "nar"])
+def test_a_lengthened_wsd_is_the_longer_run_to_the_bit(
+    make_job: Callable[..., Job], said: Callable[[Job], str], part: str
+) -> None:
+    """It goes on from where the rate began to decay, whatever `keep` is."""
+    setting: dict[str, Any] = {
+        "schedule": "wsd",
+        "decay_share": 0.35,
+        "average": "ema",
+        "dropout": 0.1,
+    }
+    setting |= {"valid_every": 7, "log_every": 2, "checkpoint_every": 4, "warmup_steps": 5}
+    whole, short = (make_job(part, r, epochs=n, **setting) for r, n in (("a", 5), ("b", 2)))
+    train(whole)
+    steps = train(short)["steps"]
+    run = f"test-{part}-*"
+    stable = int(states(short, run)[0][6:15])
+    assert states(short, run) == [f"state-{n:09d}.pt" for n in (stable, steps)]
+    assert stable < steps
+    assert stable % 4
+    rates = metrics(short, "train").learning_rate
+    assert (rates.loc[6:stable] == 3e-3).all()
+    assert rates.iloc[-1] < 1.5e-3
+
+    middle, longer = (make_job(part, "b", epochs=n, **setting) for n in (3, 5))
+    assert f"going on from step {stable}," in said(middle)
+    assert states(middle, f"aside-{run}") == [f"state-{steps:09d}.pt"]
+    said(longer)
+    assert weights(longer) == weights(whole)
+    columns = ["epoch", "split", "loss", "top10_accuracy", "learning_rate", "grad_norm"]
+    for split in ("train", "dev"):
+        mine, theirs = (metrics(job, split)[columns] for job in (longer, whole))
+        pd.testing.assert_frame_equal(mine, theirs)
+    assert read_json(Path(longer.out).parent / "training.json")["lengthened"] == []
+
+
+def test_another_decay_starts_from_the_stable_phase(
+    make_job: Callable[..., Job], said: Callable[[Job], str], crash: Callable[..., None]
+) -> None:
+    setting: dict[str, Any] = {"schedule": "wsd", "checkpoint_every": 4}
+    late = make_job(run="a", steps=25, decay_share=0.1, **setting)
+    train(late)
+    crash(make_job(run="b", steps=25, decay_share=0.4, **setting), 18)  # it decays from step 15
+    assert states(make_job(run="b")) == ["state-000000015.pt", "state-000000016.pt"]
+    again = make_job(run="b", steps=25, decay_share=0.1, **setting)
+    assert "going on from step 15," in said(again)
+    assert weights(again) == weights(late)
+
+
+def test_a_jump_of_the_rate_is_told(
+    make_job: Callable[..., Job], said: Callable[[Job], str]
+) -> None:
+    train(make_job(steps=10, schedule="cosine"))
+    longer = make_job(steps=20, schedule="cosine")
+    assert "10 steps become 20: the cosine's rate jumps from 0.01 of its peak to 0.5" in said(
+        longer
+    )
+    (jump,) = read_json(Path(longer.out).parent / "training.json")["lengthened"]
+    assert {**jump, "rate": []} == {"step": 10, "from_steps": 10, "to_steps": 20, "rate": []}
+    assert jump["rate"] == pytest.approx([0.01, 0.505])
+    assert "jumps" not in said(longer)
+    constant = make_job(run="b", steps=10, schedule="constant")
+    train(constant)
+    assert "jumps" not in said(replace(constant, train={**constant.train, "steps": 20}))
 
 
 def test_states_of_a_longer_run_are_set_aside(
