@@ -16,6 +16,7 @@ report: "report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/corpus.smk"
+include: "rules/synthetic.smk"
 include: "rules/codec.smk"
 include: "rules/text.smk"
 include: "rules/model.smk"

@@ -22,6 +22,7 @@ KOKORO = frozenset(
     "af_sky am_adam am_echo am_eric am_fenrir am_liam am_michael am_onyx am_puck am_santa "
     "bf_alice bf_emma bf_isabella bf_lily bm_daniel bm_fable bm_george bm_lewis".split()
 )
+DISTILLED = "heart"  # the voice of hibari, a small model that learnt from Kokoro's
 Positive = Annotated[int, Field(gt=0)]
 
 # Folders of `results/` that are no experiment's, and words that `init` knows.
@@ -99,7 +100,7 @@ class CorpusConfig(Section):
         for voice, minutes in self.voices.items():
             if minutes <= 0:
                 raise ValueError(f"`voices`: {voice} has {minutes:g} minutes, and needs some")
-            if unknown := set(voice.split("+")) - ({"heart"} if voice == "heart" else KOKORO):
+            if unknown := set(voice.split("+")) - ({DISTILLED} if voice == DISTILLED else KOKORO):
                 raise ValueError(
                     f"`voices`: {', '.join(sorted(unknown))} is none of heart, "
                     f"{', '.join(sorted(KOKORO))}, or two of Kokoro's such as af_bella+am_puck"
@@ -323,8 +324,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
-        for name, corpus in self.corpora.items():
-            for other in corpus.held_out:
+        for name, speaking in self.corpora.items():
+            for other in speaking.held_out:
                 self._known(f"corpora.{name}.held_out", "corpus", other, self.corpora)
                 if self.corpora[other].kind == "synthetic":
                     raise ValueError(f"corpora.{name}.held_out: {other} is synthetic itself")

@@ -32,6 +32,7 @@ else:
 
 CORPORA = {name: CONFIG.corpora[name] for e in CONFIG.experiments.values() for name in e.corpora}
 CORPORA |= {name: CONFIG.corpora[name] for codec in CONFIG.codecs.values() for name in codec.fit}
+CORPORA |= {name: CONFIG.corpora[name] for c in list(CORPORA.values()) for name in c.held_out}
 CODECS = {name: experiments.codec_of(CONFIG, name) for name in CONFIG.experiments}  # of experiments
 GIVEN_CODECS = experiments.given_codecs(CONFIG)  # name to codec.json
 TEXTS = {experiments.text_of(CONFIG, name): name for name in reversed(CONFIG.experiments)}

@@ -110,6 +110,7 @@ rule manifests:
             "results/corpora/{corpus}/audio/{shard}.jsonl.gz", [w.corpus]
         ),
         index=lambda w: index_for(w.corpus),
+        sentences=lambda w: [CORPORA[w.corpus].path] if w.corpus in SYNTHETIC else [],
     output:
         recordings="results/corpora/{corpus}/recordings.jsonl.gz",
         supervisions="results/corpora/{corpus}/supervisions.jsonl.gz",

@@ -106,7 +106,7 @@ def _money(rng: random.Random) -> str:
 
 
 DRAWN: dict[str, Draw] = {
-    "digit": lambda rng: rng.choice([_spoken, _spoken, str])(rng.randint(1, 9)),
+    "digit": lambda rng: rng.choice([_spoken(n := rng.randint(1, 9)), _spoken(n), str(n)]),
     "digits": _digits,
     "phone": _phone,
     "small": lambda rng: _spoken(rng.randint(2, 20)),

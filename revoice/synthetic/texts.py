@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from revoice.files import RESOURCES
 from revoice.synthetic.packages import read_deb
@@ -22,7 +23,8 @@ PLAIN = re.compile(r"[A-Z][A-Za-z' ,;:!?-]*[.!?]")
 # What was cut off from its speech ("Emma said."), and letters that stand for words.
 FRAGMENT = re.compile(
     r"(?i)(\b(said|cried|replied|exclaimed|answered|added|saying|continued|resumed|says)\.$"
-    r"|^(chapter|volume|psalm|genus|finis|the end\b)|\b(i e|e g|etc|viz|cf)\b|\b(rev|esq|capt|col|gen|hon|no|jun|sen)\.$)"
+    r"|^(chapter|volume|psalm|genus|finis|the end\b)|\b(i e|e g|etc|viz|cf)\b"
+    r"|\b(rev|esq|capt|col|gen|hon|no|jun|sen)\.$)"
 )
 CAPITALS = re.compile(r"\b(?![IAO]\b)[A-Z]{2,}\b|\b(?![IAOio]\b|a\b)[A-Za-z]\b(?!')")
 
@@ -126,7 +128,8 @@ def _r_values(content: bytes) -> Iterator[bytes]:
         length = struct.unpack_from(">I", content, offset)[0]
         kind = content[offset + 4 : offset + 5]
         if kind == b"2":
-            decoder, start = bz2.BZ2Decompressor(), offset + 5
+            decoder: Any = bz2.BZ2Decompressor()
+            start = offset + 5
         elif kind == b"Z":
             decoder, start = lzma.LZMADecompressor(), offset + 5
         else:

@@ -22,6 +22,8 @@ TEXT += " text/mandarin.json text/vallex_symbols.json"
 READS = {
     "fetch_corpus": "corpus.asterisk corpus/voices.json",
     "resample": "corpus.audio corpus.naming",
+    "write_sentences": "packages",
+    "speak": "packages",
     "manifests": "corpus.manifests corpus.naming corpus.split corpus.table corpus.transcripts",
     "fit_codec": "codec.cuts codec.files",
     "encode": "codec.cuts codec.files codec.identity",
