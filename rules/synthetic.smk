@@ -13,7 +13,7 @@ rule fetch_voices:
         "results/benchmarks/fetch_voices.tsv"
     localrule: True
     conda:
-        "../envs/data.yaml"
+        "../envs/synthetic.yaml"
     resources:
         mem_mb=1000,
         runtime=grown(60),
@@ -21,6 +21,29 @@ rule fetch_voices:
         "fetching the voices of synthetic corpora"
     script:
         "../scripts/fetch_voices.py"
+
+
+rule fetch_recognizer:
+    input:
+        published=RESOURCES / "pretrained.yaml",
+    output:
+        choice="results/recognizers/{recognizer}/choice.json",
+    log:
+        "logs/fetch_recognizer/{recognizer}.log",
+    benchmark:
+        "results/benchmarks/fetch_recognizer/{recognizer}.tsv"
+    localrule: True
+    conda:
+        "../envs/synthetic.yaml"
+    resources:
+        mem_mb=500,
+        runtime=grown(60),
+    params:
+        model=lambda w: w.recognizer,
+    message:
+        "{wildcards.recognizer}: fetching the recognizer's weights"
+    script:
+        "../scripts/fetch_recognizer.py"
 
 
 rule write_sentences:
@@ -31,6 +54,10 @@ rule write_sentences:
             split=["dev", "test"],
         ),
         files=lambda w: CORPORA[w.corpus].held_out_files,
+        resources=expand(
+            RESOURCES / "synthetic" / "{file}",
+            file=["packages.yaml", "templates.yaml", "unwanted.txt"],
+        ),
     output:
         sentences="results/corpora/{corpus}/sentences.csv",
         record="results/corpora/{corpus}/sources.json",
@@ -40,7 +67,7 @@ rule write_sentences:
         "results/benchmarks/write_sentences/{corpus}.tsv"
     localrule: True
     conda:
-        "../envs/data.yaml"
+        "../envs/synthetic.yaml"
     resources:
         mem_mb=grown(2000),
         runtime=grown(60),
@@ -70,7 +97,7 @@ rule speak:
     wildcard_constraints:
         corpus="|".join(map(re.escape, SYNTHETIC)) or "(?!)",
     conda:
-        "../envs/data.yaml"
+        "../envs/synthetic.yaml"
     resources:
         mem_mb=grown(2000),
         runtime=grown(30, per_shard_minute=3),

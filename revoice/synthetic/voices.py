@@ -1,5 +1,6 @@
 """Voices that read: hibari's, Kokoro's, and blends of two of Kokoro's, 24 kHz, on one thread."""
 
+import importlib
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,21 +31,21 @@ def load_voice(name: str, kokoro: Path) -> Voice:
     saying what to install, where hibari is not there: Kokoro's voices read with its phones, too.
     """
     try:
-        from hibari import Hibari
-        from hibari.g2p import G2P
+        hibari_voice = importlib.import_module("hibari").Hibari
+        phones_of = importlib.import_module("hibari.g2p").G2P
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"a synthetic corpus needs hibari ({error}): "
             "pip install --require-hashes --no-deps -r envs/requirements-voices.txt"
         ) from error
     if name == DISTILLED:
-        hibari = Hibari(threads=1)
+        hibari = hibari_voice(threads=1)
         return lambda text, pace: np.asarray(hibari(text, speed=pace, seed=0), np.float32)
 
     session = _session(kokoro / "model.onnx")
     styles = [np.fromfile(kokoro / f"{part}.bin", np.float32) for part in name.split("+")]
     style = np.mean([one.reshape(-1, 1, 256) for one in styles], axis=0)  # row: symbols - 1
-    phones, ids = G2P(british=name.startswith("b")), read_json(kokoro / "vocab.json")["vocab"]
+    phones, ids = phones_of(british=name.startswith("b")), read_json(kokoro / "vocab.json")["vocab"]
 
     def speak(text: str, pace: float) -> Samples:
         symbols = [ids[phone] for phone in phones(text) if phone in ids][:LONGEST_TEXT]
@@ -59,8 +60,7 @@ def load_voice(name: str, kokoro: Path) -> Voice:
 
 
 def _session(model: Path) -> Any:
-    import onnxruntime
-
+    onnxruntime = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     # the order in which threads add up would show in the last digits
     options.intra_op_num_threads = options.inter_op_num_threads = 1

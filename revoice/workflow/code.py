@@ -22,8 +22,10 @@ TEXT += " text/mandarin.json text/vallex_symbols.json"
 READS = {
     "fetch_corpus": "corpus.asterisk corpus/voices.json",
     "resample": "corpus.audio corpus.naming",
-    "write_sentences": "packages",
-    "speak": "packages",
+    "write_sentences": "evaluation.normalize packages synthetic.packages synthetic.parts "
+    "synthetic.plan synthetic.templates synthetic.texts evaluation/english.json",
+    "speak": "corpus.audio corpus.naming evaluation.normalize evaluation.recognizers "
+    "synthetic.hearing synthetic.parts synthetic.speak synthetic.voices evaluation/english.json",
     "manifests": "corpus.manifests corpus.naming corpus.split corpus.table corpus.transcripts",
     "fit_codec": "codec.cuts codec.files",
     "encode": "codec.cuts codec.files codec.identity",

@@ -88,8 +88,7 @@ def test_environment_holds_what_the_script_imports(script: str, environment: str
     deploy = ROOT / f"envs/{environment}.post-deploy.sh"
     if deploy.exists():
         packages |= set(pins(deploy.read_text()))
-    # revoice's optional measure; the stand-in for torchaudio is the library's own
-    packages |= {"faster-whisper", "torchaudio"}
+    packages |= {"torchaudio"}  # its stand-in is the library's own
     assert packages_of(ROOT / f"scripts/{script}.py") <= packages
 
 
