@@ -16,8 +16,10 @@ KINDS = get_args(CorpusConfig.model_fields["kind"].annotation)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "absent" / "here"
-    corpus = CorpusConfig.model_validate({"kind": kind, "path": str(path)})
-    roots = {"asterisk": Path("data/asterisk"), "table": path.parent}
+    voices = {"voices": {"heart": 1}} if kind == "synthetic" else {}
+    corpus = CorpusConfig.model_validate({"kind": kind, "path": str(path), **voices})
+    parent = path.parent
+    roots = {"asterisk": Path("data/asterisk"), "table": parent, "synthetic": parent}
     assert corpus_root(corpus) == roots.get(kind, path)
     assert is_known(corpus) == (kind not in {"libritts", "ljspeech"})
     assert records(corpus) == (["data/asterisk/en.json"] if kind == "asterisk" else [])
