@@ -15,8 +15,8 @@ import librosa
 import numpy as np
 
 from revoice.config import ScoreConfig
+from revoice.evaluation.recognizers import RATE, Recognizer, load_pocketsphinx
 
-RATE = 16000  # Hz: what all three models hear
 MEASURES = ("transcript", "similarity", "dnsmos")
 
 
@@ -63,16 +63,7 @@ def transcribe(samples: np.ndarray, language: str, config: ScoreConfig) -> str:
             samples, language=language, temperature=0.0, condition_on_previous_text=False
         )
         return " ".join(segment.text.strip() for segment in segments)
-    if language != "en":
-        raise ValueError(f"pocketsphinx's own model knows English only, not {language!r}")
-    decoder = _pocketsphinx()
-    decoder.reinit_feat()  # else the running mean of one clip's features changes the next clip
-    decoder.start_utt()
-    pcm = (np.clip(samples, -1, 1) * 32767).astype(np.int16)
-    decoder.process_raw(pcm.tobytes(), full_utt=True)
-    decoder.end_utt()
-    hypothesis = decoder.hyp()
-    return hypothesis.hypstr if hypothesis else ""
+    return _pocketsphinx()(samples, RATE, language)
 
 
 def speaker_similarity(samples: np.ndarray, prompt: str) -> float:
@@ -93,8 +84,8 @@ def dnsmos(samples: np.ndarray) -> float:
 
 
 @cache
-def _pocketsphinx() -> Any:
-    return importlib.import_module("pocketsphinx").Decoder(samprate=RATE, loglevel="FATAL")
+def _pocketsphinx() -> Recognizer:
+    return load_pocketsphinx()
 
 
 @cache

@@ -43,7 +43,8 @@ READS = {
     "training.objective evaluation.evaluate evaluation.trained",
     "synthesize": f"codec.files codec.identity {MODEL} model.generate model.prompts {TEXT} "
     "text.framing evaluation.sentences evaluation.trained",
-    "score": "evaluation.measures evaluation.normalize evaluation.scoring evaluation/english.json",
+    "score": "evaluation.measures evaluation.normalize evaluation.recognizers evaluation.scoring "
+    "evaluation/english.json",
     "tabulate": "evaluation.scoring report.scores report.tables report/notes.json",
     "summarize": "evaluation.scoring report.curves report.page report.scores report.tables "
     "report/notes.json report/templates/curves.mplstyle report/templates/index.html.j2",
