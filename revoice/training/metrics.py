@@ -17,10 +17,8 @@ from revoice.training.state import Progress
 log = logging.getLogger(__name__)
 
 COLUMNS = ["step", "epoch", "split", "loss", "top10_accuracy", "learning_rate", "grad_norm"]
-COLUMNS += ["frames_per_second", "peak_memory_mb"]
-COLUMNS += [
-    "swap_loss"
-]  # the AR's on dev, with another utterance's text; near `loss`: it reads none
+# the last: the AR's on dev, with another utterance's text; near `loss`: it reads none
+COLUMNS += ["frames_per_second", "peak_memory_mb", "swap_loss"]
 
 
 class Metrics:
@@ -54,7 +52,7 @@ class Metrics:
         for name, number in zip(COLUMNS[3:], numbers, strict=False):
             self.board.add_scalar(f"{name}/{split}", number, here.step)
         if split == "dev":
-            other = f", with others' texts {float(swapped):.4f}" if swapped else ""
+            other = f", with others' texts {result['swap_loss']:.4f}" if swapped else ""
             log.info("step %d: dev loss %.4f, top10 %.4f%s", here.step, *numbers, other)
             if swapped:
                 self.board.add_scalar("swap_loss/dev", result["swap_loss"], here.step)

@@ -10,10 +10,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -178,16 +177,14 @@ def validate(part: Part, run: Run, stop: threading.Event) -> Tensor:
     ranks, model = run.state.ranks, run.model
     who, how = (ranks.rank, ranks.world_size), (ranks.device, run.autocast, stop.is_set)
 
-    def batches() -> Iterator[Batch]:
-        mine = ordered_batches(run.dev_cuts, run.state.config.batch_seconds, *who)
-        return load_batches(run.dataset, mine)
-
+    mine = ordered_batches(run.dev_cuts, run.state.config.batch_seconds, *who)
+    batches = load_batches(run.dataset, mine)
+    first = list(islice(batches, len(range(ranks.rank, SWAPPED, ranks.world_size))))
     with run.state.averages.swapped_weights():
-        sums = measure(part, model, batches(), *how).sum(0, keepdim=True)
+        sums = measure(part, model, chain(first, batches), *how).sum(0, keepdim=True)
         if not isinstance(model, AR):
             return sums
-        most = len(range(ranks.rank, SWAPPED, ranks.world_size))
-        return torch.cat([sums, measure_swapped(model, batches(), most, *how)])
+        return torch.cat([sums, measure_swapped(model, first, len(first), *how)])
 
 
 def backward(part: Part, run: Run, parallel: torch.nn.Module, group: list[Batch]) -> None:
