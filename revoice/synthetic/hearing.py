@@ -23,18 +23,19 @@ def misheard(
     with more than a fifth of their words wrong is heard again, alone, and that counts; what was
     heard is "" for a clip that is understood.
     """
-    results = [(0, len(normalize(text)), "") for text in texts]
+    said = [normalize(text) for text in texts]
+    results: list[tuple[int, int, str]] = []
+    pause = np.zeros(int(PAUSE * rate), np.float32)
     for window in _windows([len(clip) / rate for clip in clips]):
-        pause = np.zeros(int(PAUSE * rate), np.float32)
         together = np.concatenate([part for i in window for part in (clips[i], pause)])
-        said = [normalize(texts[i]) for i in window]
-        errors = _errors(said, normalize(hear(together, rate, "en")))
-        for i, wrong in zip(window, errors, strict=True):
-            if not understood(wrong, results[i][1]):
-                text = hear(clips[i], rate, "en")
-                (wrong,) = _errors([normalize(texts[i])], normalize(text))
-                results[i] = (wrong, results[i][1], text)
-            results[i] = (wrong, results[i][1], "" if understood(wrong, results[i][1]) else text)
+        heard = normalize(hear(together, rate, "en"))
+        for i, wrong in zip(window, _errors([said[i] for i in window], heard), strict=True):
+            text = ""
+            if not understood(wrong, len(said[i])):
+                alone = hear(clips[i], rate, "en")
+                (wrong,) = _errors([said[i]], normalize(alone))
+                text = "" if understood(wrong, len(said[i])) else alone
+            results.append((wrong, len(said[i]), text))
     return results
 
 

@@ -9,13 +9,12 @@ import soundfile
 from numpy.typing import NDArray
 
 from revoice.config import DISTILLED, CorpusConfig
-from revoice.corpus.audio import Source
+from revoice.corpus.audio import SAMPLE_RATE, Source
 from revoice.corpus.naming import recording_id
 from revoice.evaluation.recognizers import Recognizer
 from revoice.synthetic.hearing import misheard, understood
 from revoice.synthetic.parts import VoicePart
 from revoice.synthetic.voices import (
-    RATE,
     Voice,
     implausible,
     levelled,
@@ -52,15 +51,17 @@ def speak_parts(
     voices: dict[str, Voice] = {}
     sources: list[Source] = []
     for part in parts:
-        voice = voices.setdefault(part.voice, load_voice(part.voice, kokoro))
+        if part.voice not in voices:
+            voices[part.voice] = load_voice(part.voice, kokoro)
+        voice = voices[part.voice]
         left, lines = part.seconds, iter(texts[part.name])
         while left > 0 and (batch := list(_read(voice, corpus.seed, lines, left))):
             reasons = _heard(hear, batch, part.voice == DISTILLED)
             for (path, _, clip, fault), reason in zip(batch, reasons, strict=True):
                 source = _source(name, path, clip, fault or reason)
                 if not source.reason:
-                    soundfile.write(folder / f"{source.id}.wav", clip, RATE, "PCM_16")
-                    left -= len(clip) / RATE
+                    soundfile.write(folder / f"{source.id}.wav", clip, SAMPLE_RATE, "PCM_16")
+                    left -= len(clip) / SAMPLE_RATE
                 sources.append(source)
         if left > 0:
             log.warning("%s: the sentences ended %.0f s early", part.name, left)
@@ -76,9 +77,9 @@ def _read(
     """Read lines aloud until what is usable is so long."""
     for path, text in lines:
         clip = levelled(trimmed(voice(text, pace_of(seed, path))))
-        fault = implausible(len(clip) / RATE, text)
+        fault = implausible(len(clip) / SAMPLE_RATE, text)
         yield path, text, clip, fault
-        seconds -= 0 if fault else len(clip) / RATE
+        seconds -= 0 if fault else len(clip) / SAMPLE_RATE
         if seconds <= 0:
             return
 
@@ -91,7 +92,7 @@ def _heard(hear: Recognizer | None, batch: list[Reading], sample: bool) -> list[
     if hear is None or not chosen:
         return reasons
     clips, texts = [batch[i][2] for i in chosen], [batch[i][1] for i in chosen]
-    results = misheard(hear, clips, texts, RATE)
+    results = misheard(hear, clips, texts, SAMPLE_RATE)
     for i, (errors, words, text) in zip(chosen, results, strict=True):
         if not understood(errors, words):
             reasons[i] = f"misheard, {errors} of {words} words: {text}"
@@ -101,8 +102,14 @@ def _heard(hear: Recognizer | None, batch: list[Reading], sample: bool) -> list[
 
 
 def _source(name: str, path: str, clip: NDArray[np.float32], reason: str) -> Source:
-    source = Source(path, recording_id(name, path), reason=reason)
-    source.format, source.codec, source.rate, source.channels = "wav", "pcm_s16le", RATE, 1
-    source.duration = len(clip) / RATE
-    source.peak = round(float(np.abs(clip).max(initial=0)), 5)
-    return source
+    return Source(
+        path,
+        recording_id(name, path),
+        format="wav",
+        codec="pcm_s16le",
+        rate=SAMPLE_RATE,
+        channels=1,
+        duration=len(clip) / SAMPLE_RATE,
+        peak=round(float(np.abs(clip).max(initial=0)), 5),
+        reason=reason,
+    )

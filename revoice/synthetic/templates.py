@@ -89,7 +89,7 @@ def _date(rng: random.Random) -> str:
         "January February March April May June July August September October November "
         "December".split()
     )
-    day = _spoken(rng.randint(1, 31 if month not in {"February"} else 28), "ordinal")
+    day = _spoken(rng.randint(1, 31 if month != "February" else 28), "ordinal")
     return rng.choice([f"{month} {day}", f"the {day} of {month}", f"{month} {day}, {_year(rng)}"])
 
 

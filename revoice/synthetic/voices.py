@@ -2,7 +2,7 @@
 
 import importlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from revoice.config import DISTILLED
+from revoice.corpus.audio import SAMPLE_RATE
 from revoice.files import read_json
 
-RATE = 24000  # Hz
-FRAME = RATE // 100
+FRAME = SAMPLE_RATE // 100
 BEFORE, AFTER = 5, 10  # frames of silence that stay
 QUIET = 0.01  # of the loudest frame: softer is silence
 LEVEL, PEAK = 0.063, 0.95  # root mean square of what is no silence (-24 dB), and highest peak
 PACE = 0.1  # a reading is up to so much slower or faster
 LONGEST_TEXT = 500  # symbols that Kokoro reads at once
+SHORTEST, LONGEST = 0.3, 14.0  # seconds of an utterance
 
 Samples = NDArray[np.float32]
 Voice = Callable[[str, float], Samples]  # a text, and the pace: 1.1 is a tenth faster
@@ -77,7 +78,7 @@ def trimmed(samples: Samples) -> Samples:
 
     Silence is whatever is 40 dB below the loudest 10 ms.
     """
-    loud = np.flatnonzero(loudness(samples) > QUIET * loudness(samples).max(initial=1e-4))
+    loud = np.flatnonzero(_speech(loudness(samples)))
     if not len(loud):
         return samples[:0]
     return samples[max(0, loud[0] - BEFORE) * FRAME : (loud[-1] + 1 + AFTER) * FRAME]
@@ -86,7 +87,7 @@ def trimmed(samples: Samples) -> Samples:
 def levelled(samples: Samples) -> Samples:
     """At -24 dB of full scale, silence not counted; softer where its peak would be above 0.95."""
     frames = loudness(samples)
-    speech = frames[frames > QUIET * frames.max(initial=1e-4)]
+    speech = frames[_speech(frames)]
     if not len(speech):
         return samples
     gain = LEVEL / np.sqrt(np.mean(np.square(speech)))
@@ -99,11 +100,14 @@ def loudness(samples: Samples) -> NDArray[np.float64]:
     return np.sqrt(np.mean(np.square(frames), axis=1))
 
 
-def implausible(seconds: float, text: str, limits: Sequence[float] = (0.3, 14.0)) -> str:
+def _speech(frames: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return frames > QUIET * frames.max(initial=1e-4)
+
+
+def implausible(seconds: float, text: str) -> str:
     """Why an utterance cannot be right, by its duration; "" where it can."""
-    shortest, longest = limits
-    if seconds < shortest or seconds > longest:
-        return f"lasts {seconds:.2f} s: not within {shortest:g} and {longest:g} s"
+    if not SHORTEST <= seconds <= LONGEST:
+        return f"lasts {seconds:.2f} s: not within {SHORTEST:g} and {LONGEST:g} s"
     letters = sum(map(str.isalnum, text))
     if letters > 3 and not 0.025 * letters < seconds - 0.15 < 0.2 * letters + 1:
         return f"lasts {seconds:.2f} s for {letters} letters"

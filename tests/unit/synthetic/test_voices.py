@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from revoice.corpus.audio import SAMPLE_RATE
 from revoice.synthetic.hearing import misheard
 from revoice.synthetic.voices import (
     LEVEL,
-    RATE,
     implausible,
     levelled,
     loudness,
@@ -17,16 +17,16 @@ from revoice.synthetic.voices import (
 
 
 def tone(seconds: float, height: float = 0.3) -> NDArray[np.float32]:
-    return (height * np.sin(np.arange(int(seconds * RATE)) * 0.2)).astype(np.float32)
+    return (height * np.sin(np.arange(int(seconds * SAMPLE_RATE)) * 0.2)).astype(np.float32)
 
 
 def silence(seconds: float) -> NDArray[np.float32]:
-    return np.zeros(int(seconds * RATE), np.float32)
+    return np.zeros(int(seconds * SAMPLE_RATE), np.float32)
 
 
 def test_silence_around_speech_goes_but_a_little() -> None:
     clip = trimmed(np.concatenate([silence(0.4), tone(1), silence(0.2), tone(1), silence(0.8)]))
-    assert len(clip) / RATE == pytest.approx(0.05 + 2.2 + 0.1, abs=0.011)
+    assert len(clip) / SAMPLE_RATE == pytest.approx(0.05 + 2.2 + 0.1, abs=0.011)
     assert not len(trimmed(silence(1)))
 
 
@@ -72,7 +72,7 @@ def test_what_is_misheard_is_found_among_many() -> None:
             said.append("gamma delta" if i == 4 else "one too three" if i == 6 else texts[i])
         return " ".join(said)
 
-    results = misheard(hear, clips, texts, RATE)
+    results = misheard(hear, clips, texts, SAMPLE_RATE)
     assert [i for i, (_, _, heard) in enumerate(results) if heard] == [4]
     assert results[4] == (2, 2, "gamma delta")
     assert results[6] == (0, 5, "")  # alone it is understood
