@@ -218,6 +218,9 @@ class ModelSize(Section):
     width: Positive = Field(256, description="width of the decoders")
     layers: Positive = Field(4, description="layers of each decoder")
     heads: Positive = Field(4, description="heads of attention, which divide the width")
+    text_positions: Literal["symbols", "frames"] = Field(
+        "symbols", description="frames: reads sooner, by where a symbol is said; no .pt to export"
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "ModelSize":
@@ -259,6 +262,9 @@ class SynthesisConfig(Section):
     seed: int = Field(1, description="draws sentences and codes")
     prompt_seconds: float = Field(3, gt=0, description="length of a prompt, at least")
     batch: Positive = Field(8, description="sentences that are spoken at a time")
+    nar: Literal["expected", "argmax"] = Field(
+        "expected", description="NAR: the code nearest to the sound it expects, or the likeliest"
+    )
 
 
 class ScoreConfig(Section):

@@ -7,7 +7,7 @@ from revoice.devices import best_device, claim_gpus
 from revoice.evaluation.sentences import choose_utterances, request_of, write_spoken
 from revoice.evaluation.trained import load_trained
 from revoice.files import atomic
-from revoice.model.generate import Sampling, synthesize
+from revoice.model.generate import Sampling, entries_of, synthesize
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
@@ -27,7 +27,13 @@ utterances = choose_utterances(
 requests = [request_of(utterance, tokenizer) for utterance in utterances]
 sampling = Sampling(config.top_k, config.top_p, config.temperature, config.best_of)
 spoken = synthesize(
-    ar.to(device).eval(), nar.to(device).eval(), requests, sampling, config.seed, config.batch
+    ar.to(device).eval(),
+    nar.to(device).eval(),
+    requests,
+    sampling,
+    config.seed,
+    config.batch,
+    entries_of(codec) if config.nar == "expected" else None,
 )
 table = write_spoken(snakemake.output.audio, utterances, spoken, codec)
 with atomic(snakemake.output.sentences) as temporary:

@@ -72,6 +72,9 @@ class EncodecCodec(ResidualCodec):
         self._codebooks = [layer.codebook.cpu().numpy() for layer in layers]
         self._searches = [Search(codebook) for codebook in self._codebooks]
 
+    def entries(self, quantizer: int) -> NDArray[np.float32]:
+        return self._codebooks[quantizer]
+
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
         return encode_batch(self, [samples])[0]
 

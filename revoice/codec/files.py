@@ -46,7 +46,7 @@ def describe_codec(path: str | Path, weights: str | Path, choice: dict[str, Any]
     """
     kind = KINDS[choice["name"]]
     digest = sha256(weights)
-    codes = f"codes of {kind.num_quantizers} x {kind.bins} at {kind.frame_rate} Hz"
+    codes = f"codes of {kind.num_quantizers} x {kind.bins} at {kind.frame_rate:g} Hz"
     description = {
         "name": choice["name"],
         "reason": choice["reason"],

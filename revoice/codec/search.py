@@ -19,21 +19,27 @@ class ResidualCodec:
     """Speech at 24 kHz to codes and back: each codebook takes what the last one left over."""
 
     sample_rate = 24000
-    frame_rate = 75
+    frame_rate = 75.0
     num_quantizers = 8
     bins = 1024
     device = "cpu"  # or "cuda"
     identity: dict[str, Any] | None = None
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
-        """Codes (ceil(N / 320), 8) int16 of (N,) mono samples at 24 kHz in [-1, 1].
+        """Codes (ceil(N / hop), 8) int16 of (N,) mono samples at 24 kHz in [-1, 1].
+
+        A frame lasts hop = sample_rate / frame_rate samples.
 
         Raises ValueError for samples of another shape, or that are not finite.
         """
         raise NotImplementedError
 
+    def entries(self, quantizer: int) -> NDArray[np.float32]:
+        """What the codes of a quantizer stand for: (1024, C), of which distances make sense."""
+        raise NotImplementedError
+
     def decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Samples (T * 320,) float32 in [-1, 1] of (T, 8) codes.
+        """Samples (T * hop,) float32 in [-1, 1] of (T, 8) codes.
 
         Raises ValueError for codes of another shape, or outside 0 to 1023.
         """

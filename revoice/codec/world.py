@@ -1,23 +1,23 @@
 """A codec that needs no weights: WORLD parameters, vector-quantised with codebooks fitted here.
 
-It has EnCodec's geometry at 6 kbps (75 frames a second, 8 codebooks of 1024 entries). WORLD
-(Morise et al., 2016) takes speech apart into F0, spectral envelope and aperiodicity. The eight
-codebooks form a residual quantiser (each quantises what the ones before it left over), in which
-the first six look at one group of parameters each:
+It has eight codebooks, as EnCodec at 6 kbps, and half its frames: 37.5 a second, so that models of
+it train and speak twice as fast. WORLD (Morise et al., 2016) takes speech apart into F0, spectral
+envelope and aperiodicity. The codebooks form a residual quantiser (each quantises what the ones
+before it left over), in which all but the last look at one group of parameters each:
 
-    0  envelope below: mel-cepstral coefficients 1 to 7, and energy with half its weight.
-       Alone it says which sound it is, and it is all that the AR model predicts
+    0  which sound it is, all that the AR model predicts: mel-cepstral coefficients 1 to 8, those
+       from 9 to 12 and the energy with less weight
     1  F0 and voicing
     2  energy and aperiodicity
-    3  coefficients 8 to 15
-    4  coefficients 16 to 27
-    5  coefficients 28 to 47
-    6  everything that is left
+    3  coefficients 1 to 7
+    4  coefficients 8 to 15
+    5  coefficients 16 to 27
+    6  coefficients 28 to 47
     7  everything that is left
 
-Codebook 0 is chosen for a recording as a whole (Viterbi): a change of code costs half of the mean
-squared error of quantisation. A quarter of the changes go, its error grows by a fiftieth, and the
-AR has steadier codes to predict.
+Of 1024 entries no codebook but the last uses more than 256: a model learns few from less speech.
+Codebook 0 is chosen for a recording as a whole (Viterbi): a change of code costs as much as the
+mean squared error of quantisation, so that the AR has steadier codes to predict.
 """
 
 from collections.abc import Iterable
@@ -35,7 +35,8 @@ from revoice.codec.search import ResidualCodec, Search, check_samples
 from revoice.files import atomic
 
 RATE = ResidualCodec.sample_rate  # Hz
-HOP = RATE // ResidualCodec.frame_rate  # samples
+HOP = 640  # samples
+STEP = HOP // 2  # between the frames in which F0 is followed
 FFT = pyworld.get_cheaptrick_fft_size(RATE)
 COEFFICIENTS = 48
 BANDS = pyworld.get_num_aperiodicities(RATE)
@@ -54,16 +55,18 @@ FLOOR = 48 / NEPER  # below loud speech: what is softer is silence, and need not
 QUIET = 15 / NEPER  # frames within this of the floor count little when codebooks are fitted
 QUIET_WEIGHT = 0.1
 FIT_FRAMES = 60000  # frames that k-means sees, at most
+ENTRIES = (256,) * 7 + (1024,)  # that are in use, of each codebook
+CHANGE_COST = 1.0  # of the mean squared error
 
 
 # One row per codebook: the weight of each parameter in its distance; 0: left to other codebooks.
 GROUPS = np.zeros((ResidualCodec.num_quantizers, WIDTH))
-GROUPS[0, ENERGY] = 0.5
+GROUPS[0, ENERGY], GROUPS[0, ENERGY + 9 : ENERGY + 13] = 0.4, 0.6
 GROUPS[1, [LOG_F0, VOICING]] = 1
 GROUPS[2, APERIODICITY] = GROUPS[2, ENERGY] = 1
-for _row, _first, _end in ((0, 1, 8), (3, 8, 16), (4, 16, 28), (5, 28, COEFFICIENTS)):
+for _row, _first, _end in ((0, 1, 9), (3, 1, 8), (4, 8, 16), (5, 16, 28), (6, 28, COEFFICIENTS)):
     GROUPS[_row, ENERGY + _first : ENERGY + _end] = 1
-GROUPS[6:] = 1
+GROUPS[7] = 1
 
 
 class WorldCodec(ResidualCodec):
@@ -89,6 +92,11 @@ class WorldCodec(ResidualCodec):
         self._codebooks, self._mean = codebooks, mean
         self._searches = [_search(*pair) for pair in zip(codebooks, GROUPS, strict=True)]
         self._floor, self._change_cost = floor, change_cost
+
+    frame_rate = RATE / HOP
+
+    def entries(self, quantizer: int) -> NDArray[np.float32]:
+        return (self._codebooks[quantizer] * GROUPS[quantizer]).astype(np.float32)
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
         scaled = (_with_floor(_analyse(samples), self._floor) - self._mean) * SCALE
@@ -120,9 +128,10 @@ class WorldCodec(ResidualCodec):
     ) -> "WorldCodec":
         """Fit the codebooks by k-means to (N,) mono samples each; about 60 minutes are plenty.
 
-        With fewer distinct frames than 1024, a codebook's last entry fills its remaining rows:
-        such rows are never chosen. The same recordings and seed give the same codebooks on one
-        machine, whatever `num_jobs` (processes that analyse) is. Raises ValueError for no audio.
+        A codebook's last entry fills the rows that are not in use, or for which there are not
+        enough distinct frames: such rows are never chosen. The same recordings and seed give the
+        same codebooks on one machine, whatever `num_jobs` (processes that analyse) is. Raises
+        ValueError for no audio.
         """
         analysed = Parallel(n_jobs=num_jobs, pre_dispatch="2 * n_jobs")(
             delayed(_analyse)(samples) for samples in recordings
@@ -141,12 +150,12 @@ class WorldCodec(ResidualCodec):
 
         scaled = (parameters - mean) * SCALE
         codebooks, errors = [], []
-        for group in GROUPS:
-            codebook = _kmeans(scaled, group, weights, cls.bins, seed)
+        for group, entries in zip(GROUPS, ENTRIES, strict=True):
+            codebook = _kmeans(scaled, group, weights, entries, seed)
             scaled = scaled - codebook[_nearest(scaled, _search(codebook, group), group)]
             errors.append(float(np.square(scaled * group).sum(axis=1).mean()))
             codebooks.append(codebook)
-        return cls(np.stack(codebooks), mean, floor, change_cost=errors[0] / 2)
+        return cls(np.stack(codebooks), mean, floor, CHANGE_COST * errors[0])
 
     def save(self, path: str | Path) -> None:
         """Write a .safetensors file that `WorldCodec.load` reads."""
@@ -174,7 +183,7 @@ class WorldCodec(ResidualCodec):
 
 
 def _analyse(recording: NDArray[np.float32]) -> NDArray[np.float64]:
-    """WORLD parameters (ceil(N / 320), WIDTH), the logarithm of F0 going on where unvoiced."""
+    """WORLD parameters (ceil(N / HOP), WIDTH), the logarithm of F0 going on where unvoiced."""
     samples: NDArray[np.float64] = np.asarray(recording).astype(np.float64)
     check_samples(samples)
     frames = -(-len(samples) // HOP)
@@ -196,10 +205,10 @@ def _analyse_piece(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     # as good; decimated by 4, DIO is three times faster again and the result the same.
     frames = -(-len(samples) // HOP)
     samples = np.pad(samples, (0, max(frames * HOP, RATE // 10) - len(samples)))
-    f0, _ = pyworld.dio(samples, RATE, frame_period=1000 * HOP / RATE, speed=4)
-    times = np.arange(len(f0)) * HOP / RATE
+    f0, _ = pyworld.dio(samples, RATE, frame_period=1000 * STEP / RATE, speed=4)
+    times = np.arange(len(f0)) * STEP / RATE
+    f0, times = (np.ascontiguousarray(x[:: HOP // STEP][:frames]) for x in (f0, times))
     f0 = pyworld.stonemask(samples, f0, times, RATE)
-    f0, times = f0[:frames], times[:frames]
 
     parameters = np.zeros((frames, WIDTH))
     envelope = pyworld.cheaptrick(samples, f0, times, RATE, fft_size=FFT)
@@ -208,12 +217,8 @@ def _analyse_piece(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     if len(voiced):
         parameters[voiced, LOG_F0] = np.log(f0[voiced])
         parameters[voiced, VOICING] = 1
-        # The slowest part by far, and slow to change: at every other voiced frame.
-        some = voiced[::2]
-        measured = pyworld.d4c(samples, f0[some], times[some], RATE, fft_size=FFT)
-        coded = pyworld.code_aperiodicity(measured, RATE)
-        for band in range(BANDS):
-            parameters[voiced, APERIODICITY.start + band] = np.interp(voiced, some, coded[:, band])
+        measured = pyworld.d4c(samples, f0[voiced], times[voiced], RATE, fft_size=FFT)
+        parameters[voiced, APERIODICITY] = pyworld.code_aperiodicity(measured, RATE)
     return parameters
 
 
@@ -273,20 +278,20 @@ def _kmeans(
     scaled: NDArray[np.float64],
     group: NDArray[np.float64],
     weights: NDArray[np.float64],
-    bins: int,
+    entries: int,
     seed: int,
 ) -> NDArray[np.float32]:
-    """A codebook (bins, WIDTH) for the group's columns of (T, WIDTH) scaled parameters."""
+    """A codebook (1024, WIDTH) for the group's columns of (T, WIDTH) scaled parameters."""
     columns = np.flatnonzero(group)
     points = (scaled[:, columns] * group[columns]).astype(np.float32)
     distinct = np.unique(points, axis=0)
-    if len(distinct) <= bins:
+    if len(distinct) <= entries:
         centres = distinct
     else:
         from sklearn.cluster import MiniBatchKMeans  # half a second that only fitting needs
 
         kmeans = MiniBatchKMeans(
-            bins,
+            entries,
             init="random",
             batch_size=4096,
             max_iter=10,
@@ -297,7 +302,7 @@ def _kmeans(
         )
         with threadpool_limits(1):  # the order of threads would show in the last digits
             centres = kmeans.fit(points, sample_weight=weights).cluster_centers_
-    codebook = np.zeros((bins, WIDTH), np.float32)
+    codebook = np.zeros((ResidualCodec.bins, WIDTH), np.float32)
     codebook[: len(centres), columns] = centres / group[columns]
     codebook[len(centres) :] = codebook[len(centres) - 1]
     return codebook

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from revoice.codec.search import ResidualCodec
 from revoice.model.prompts import Prompt
 from revoice.model.valle import AR, BOS, EOS, NAR, Cache, ModelConfig, ar_mask, valid
 
 FRAMES_PER_SYMBOL = 16  # an utterance that has not ended by then is cut off
+PACE = 2.0  # nobody speaks more than so much slower or faster than the training's mean
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Sampling:
 
 
 GREEDY = Sampling(top_k=1)
+Entries: TypeAlias = Sequence[Tensor]  # by quantizer, (K, C) each
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,11 @@ class Synthesis:
     codes: NDArray[np.int16]
     ended: bool
     log_probability: float
+
+
+def entries_of(codec: ResidualCodec) -> Entries:
+    """What the codes of a codec's quantizers stand for, as `synthesize` takes it."""
+    return [torch.from_numpy(codec.entries(k)) for k in range(codec.num_quantizers)]
 
 
 def sample(logits: Tensor, sampling: Sampling, uniform: Tensor) -> Tensor:
@@ -86,6 +95,20 @@ def sample(logits: Tensor, sampling: Sampling, uniform: Tensor) -> Tensor:
     return classes.gather(1, pick).squeeze(1)
 
 
+def nearest(logits: Tensor, entries: Tensor) -> Tensor:
+    """The entry that is nearest to the mean of all under the logits' distribution.
+
+    Of a pitch or a loudness in fine steps, hundreds of entries are about as likely, and the mean
+    of their distribution is known far better than which of them has the most of it.
+
+    logits: (N, T, K); entries: (K, C) what each code stands for. Returns (N, T) int64.
+    """
+    entries = entries.to(logits.device, torch.float32)
+    expected = logits.float().softmax(-1) @ entries
+    distances = entries.square().sum(1) - 2 * expected @ entries.T  # less the square of `expected`
+    return distances.argmin(-1)
+
+
 @torch.inference_mode()
 def synthesize(
     ar: AR,
@@ -94,13 +117,15 @@ def synthesize(
     sampling: Sampling = GREEDY,
     seed: int = 0,
     batch_size: int = 16,
+    entries: Entries | None = None,
 ) -> list[Synthesis]:
     """Codes for several requests, on the models' device.
 
     Requests of similar length share a batch of at most `batch_size` rows; every draw has its own
     random numbers, from `seed` and the request's place in the list, so that batches do not change
     the result. Of `best_of` draws the one with the highest `log_probability` wins; one that ended
-    goes before one that did not, one with frames before one without.
+    goes before one that did not, one with frames before one without. With the codebooks'
+    `entries` the NAR says the sound that it expects, see `nearest`; without, its likeliest codes.
 
     Both models should be in evaluation mode. Raises ValueError for a request that does not fit
     them: no text, an unknown language, a symbol or a prompt of another size.
@@ -127,7 +152,7 @@ def synthesize(
         chosen = order[start : start + batch_size]
         batch = _Batch.of([requests[i] for i in chosen], nar)
         firsts = [best[i].codes[:, 0] for i in chosen]
-        for i, codes in zip(chosen, _all_codebooks(nar, batch, firsts), strict=True):
+        for i, codes in zip(chosen, _all_codebooks(nar, batch, firsts, entries), strict=True):
             best[i] = Synthesis(codes, best[i].ended, best[i].log_probability)
     return [best[i] for i in range(len(requests))]
 
@@ -138,6 +163,7 @@ class _Batch:
 
     text: Tensor  # (N, S)
     text_lens: Tensor  # (N,)
+    prompt_text_lens: Tensor  # (N,)
     languages: Tensor | None  # (N, S)
     prompts: Tensor  # (N, P, quantizers)
     prompt_lens: Tensor  # (N,)
@@ -152,7 +178,21 @@ class _Batch:
         languages = None
         if config.languages:
             languages, _ = _pad([_languages(request, config) for request in requests], device)
-        return cls(text, text_lens, languages, prompts, prompt_lens)
+        of_prompts = torch.tensor([len(request.prompt.ids) for request in requests], device=device)
+        return cls(text, text_lens, of_prompts, languages, prompts, prompt_lens)
+
+    def frames(self, symbol_frames: Tensor | None) -> Tensor:
+        """(N,) frames that prompt and text are expected to take, at the pace of the prompt.
+
+        Zeros for a model that does not look at them, which has no `symbol_frames`.
+        """
+        if symbol_frames is None:
+            return torch.zeros_like(self.text_lens)
+        each = symbol_frames[self.text] * valid(self.text_lens, self.text.shape[1])
+        of_prompt = (each * valid(self.prompt_text_lens, self.text.shape[1])).sum(1)
+        pace = self.prompt_lens / of_prompt.clamp(min=1e-3)
+        pace = torch.where(self.prompt_lens > 0, pace.clamp(1 / PACE, PACE), 1.0)
+        return each.sum(1) * pace
 
 
 def _first_codebook(
@@ -169,7 +209,8 @@ def _first_codebook(
     # Slots of the cache: text, BOS and prompt, generated frames; `seen`: those without padding.
     audio = torch.nn.functional.pad(batch.prompts[:, :, 0], (1, 0), value=BOS)
     text_length, prefix = batch.text.shape[1], batch.text.shape[1] + audio.shape[1]
-    text = ar.embed_text(batch.text, batch.text_lens, batch.languages)
+    frames_expected = batch.frames(getattr(ar, "ar_symbol_frames", None))
+    text = ar.embed_text(batch.text, batch.text_lens, batch.languages, frames_expected)
     x = torch.cat((text, ar.embed_audio(audio)), 1)
     cache = Cache(ar.config, count, prefix + max(limits), like=x)
     text_seen = valid(batch.text_lens, text_length)
@@ -213,7 +254,7 @@ def _first_codebook(
 
 
 def _all_codebooks(
-    nar: NAR, batch: _Batch, firsts: Sequence[NDArray[np.int16]]
+    nar: NAR, batch: _Batch, firsts: Sequence[NDArray[np.int16]], entries: Entries | None
 ) -> list[NDArray[np.int16]]:
     """Complete the codes (frames,) of the first codebook to (frames, quantizers), greedily."""
     device, quantizers = batch.text.device, nar.config.quantizers
@@ -228,7 +269,8 @@ def _all_codebooks(
     for quantizer in range(1, quantizers):
         given = (batch.text, batch.text_lens, codes, code_lens)
         logits = nar(*given, quantizer, batch.prompt_lens, batch.languages)
-        codes[:, :, quantizer] = torch.where(generated, logits.argmax(-1), codes[:, :, quantizer])
+        found = nearest(logits, entries[quantizer]) if entries else logits.argmax(-1)
+        codes[:, :, quantizer] = torch.where(generated, found, codes[:, :, quantizer])
     whole = codes.short().cpu().numpy()
     return [whole[i, starts[i] : ends[i]] for i in range(len(firsts))]
 

@@ -129,6 +129,11 @@ def export_checkpoint(stem: str | Path, pt_path: str | Path) -> None:
     """
     meta, state = load_meta(stem), read_state(stem, "")
     check_state(state, meta["model"], list(PARTS), f"{stem}.safetensors")
+    if meta["model"].text_positions != "symbols":
+        raise ValueError(
+            f"{stem}.json has text positions in {meta['model'].text_positions}, which the "
+            "original's programs do not know. Train with `text_positions: symbols` to export."
+        )
     for output, embedding in tied_tensors(meta["model"].quantizers):
         state[output] = state[embedding]
     with atomic(pt_path) as temporary:

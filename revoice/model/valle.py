@@ -27,7 +27,9 @@ class ModelConfig:
 
     `layout` "vallex" adds a language embedding to every text position, "valle" has none.
     `languages` are the rows of that embedding in order, `pad` is the text's padding id, and
-    `dropout` acts in training only. Raises ValueError where the values do not fit together.
+    `dropout` acts in training only. `text_positions`: "symbols" counts a text's symbols, as the
+    originals do; "frames" places each where it is about to be said, see `said_at`. Raises
+    ValueError where the values do not fit together.
     """
 
     layout: Literal["valle", "vallex"]
@@ -39,11 +41,16 @@ class ModelConfig:
     languages: tuple[str, ...] = ()
     pad: int = 0
     dropout: float = 0.0
+    text_positions: Literal["symbols", "frames"] = "symbols"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "languages", tuple(self.languages))
         if self.layout not in ("valle", "vallex"):
             raise ValueError(f'layout: "{self.layout}" is neither "valle" nor "vallex"')
+        if self.text_positions not in ("symbols", "frames"):
+            raise ValueError(
+                f'text_positions: "{self.text_positions}" is not "symbols" or "frames"'
+            )
         check_width(self.width, self.heads)
         if (self.layout == "vallex") != bool(self.languages):
             raise ValueError(
@@ -59,8 +66,8 @@ class ModelConfig:
 def sinusoids(positions: Tensor, width: int) -> Tensor:
     """Sinusoidal position vectors (Attention is all you need, section 3.5).
 
-    `positions`: any shape, integers. Returns float32 of shape (*positions.shape, width) with sines
-    at even and cosines at odd indices.
+    `positions`: of any shape, fractions too. Returns float32 of shape (*positions.shape, width)
+    with sines at even and cosines at odd indices.
     """
     index = torch.arange(0, width, 2, device=positions.device, dtype=torch.float32)
     angle = positions.float().unsqueeze(-1) * torch.exp(index * (-math.log(10000.0) / width))
@@ -70,6 +77,24 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
 def valid(lens: Tensor, length: int) -> Tensor:
     """(N,) lengths to an (N, length) bool mask, True where there is no padding."""
     return torch.arange(length, device=lens.device) < lens.unsqueeze(1)
+
+
+def said_at(symbol_frames: Tensor, text: Tensor, text_lens: Tensor, frames: Tensor) -> Tensor:
+    """Where in the audio each symbol is about to be said: (N, S) positions in frames.
+
+    Every symbol takes its share of the audio, as long as such symbols last on average; its position
+    is the middle of that. Text and audio then run side by side, so that attention finds the symbol
+    that is being said near its own position, in place of having to learn how fast people speak.
+
+    Args:
+        symbol_frames: (symbols,) mean frames of each symbol.
+        text: (N, S) ids; `text_lens`: (N,).
+        frames: (N,) frames of the audio that says the whole text.
+    """
+    padding = ~valid(text_lens, text.shape[1])
+    each = symbol_frames[text.masked_fill(padding, 0)].masked_fill(padding, 0.0)
+    pace = frames / each.sum(1).clamp(min=1e-3)
+    return (each.cumsum(1) - each / 2) * pace.unsqueeze(1)
 
 
 class TokenEmbedding(nn.Module):
@@ -91,11 +116,10 @@ class Positions(nn.Module):
         self.alpha = nn.Parameter(torch.ones(1), requires_grad=trainable)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, start: Tensor | None = None) -> Tensor:
-        """x: (N, L, width); start: (N,) position of each row's first element, default 0."""
-        positions = torch.arange(x.shape[1], device=x.device)
-        if start is not None:
-            positions = start.unsqueeze(1) + positions
+    def forward(self, x: Tensor, positions: Tensor | None = None) -> Tensor:
+        """x: (N, L, width); positions: (N, L) of its elements, default 0 to L - 1."""
+        if positions is None:
+            positions = torch.arange(x.shape[1], device=x.device)
         return self.dropout(x + self.alpha * sinusoids(positions, x.shape[2]).to(x.dtype))
 
 
@@ -223,21 +247,32 @@ class AR(nn.Module):
         self.ar_audio_position = Positions(config.dropout, trainable=True)
         self.ar_decoder = Decoder(config, adaptive=False)
         self.ar_predict_layer = nn.Linear(config.width, BINS + 1, bias=False)
+        if config.text_positions == "frames":
+            self.register_buffer("ar_symbol_frames", torch.ones(config.text_symbols))
         _initialize(self, config)
 
-    def embed_text(self, text: Tensor, text_lens: Tensor, languages: Tensor | None) -> Tensor:
-        """(N, S) ids to (N, S, width); what padding holds does not matter."""
+    def embed_text(
+        self, text: Tensor, text_lens: Tensor, languages: Tensor | None, frames: Tensor
+    ) -> Tensor:
+        """(N, S) ids to (N, S, width); what padding holds does not matter.
+
+        `frames`: (N,) frames of audio that say the whole text, as far as that is known.
+        """
         language_embedding = getattr(self, "ar_language_embedding", None)
-        return self.ar_text_position(
-            _embed_text(self.ar_text_embedding, language_embedding, text, text_lens, languages)
-        )
+        x = _embed_text(self.ar_text_embedding, language_embedding, text, text_lens, languages)
+        durations = getattr(self, "ar_symbol_frames", None)
+        positions = None if durations is None else said_at(durations, text, text_lens, frames)
+        return self.ar_text_position(x, positions)
 
     def embed_audio(self, codes: Tensor, start: Tensor | None = None) -> Tensor:
         """(N, L) codes of the first codebook, BOS included, to (N, L, width).
 
         `start`: (N,) position of the first of them, counted from BOS; default 0.
         """
-        return self.ar_audio_position(self.ar_audio_embedding(codes), start)
+        positions = torch.arange(codes.shape[1], device=codes.device)
+        if start is not None:
+            positions = start.unsqueeze(1) + positions
+        return self.ar_audio_position(self.ar_audio_embedding(codes), positions)
 
     def forward(
         self,
@@ -261,7 +296,8 @@ class AR(nn.Module):
         text_length = text.shape[1]
         audio = codes[:, :, 0].masked_fill(~valid(code_lens, codes.shape[1]), 0).long()
         audio = F.pad(audio, (1, 0), value=BOS)
-        x = torch.cat((self.embed_text(text, text_lens, languages), self.embed_audio(audio)), 1)
+        symbols = self.embed_text(text, text_lens, languages, code_lens)
+        x = torch.cat((symbols, self.embed_audio(audio)), 1)
         mask = ar_mask(text_lens, text_length, audio.shape[1])
         checkpointing = self.gradient_checkpointing and self.training
         x = self.ar_decoder(x, mask, gradient_checkpointing=checkpointing)
@@ -290,6 +326,8 @@ class NAR(nn.Module):
         self.nar_stage_embeddings = nn.ModuleList(
             TokenEmbedding(1, width) for _ in range(quantizers - 1)
         )
+        if config.text_positions == "frames":
+            self.register_buffer("nar_symbol_frames", torch.ones(config.text_symbols))
         self.tie()
         _initialize(self, config)
         self.register_load_state_dict_pre_hook(_check_tied)
@@ -352,7 +390,10 @@ class NAR(nn.Module):
         symbols = _embed_text(
             self.nar_text_embedding, language_embedding, text, text_lens, languages
         )
-        x = torch.cat((self.nar_text_position(symbols), self.nar_audio_position(audio)), 1)
+        durations = getattr(self, "nar_symbol_frames", None)
+        positions = None if durations is None else said_at(durations, text, text_lens, code_lens)
+        symbols = self.nar_text_position(symbols, positions)
+        x = torch.cat((symbols, self.nar_audio_position(audio)), 1)
         mask = torch.cat((text_valid, audio_valid), 1)[:, None, None]
         stage = self.nar_stage_embeddings[quantizer - 1](text_lens.new_zeros(()))
         checkpointing = self.gradient_checkpointing and self.training

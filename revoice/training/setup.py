@@ -21,6 +21,7 @@ from revoice.training.distributed import Ranks
 from revoice.training.job import Job
 from revoice.training.objective import batch_loss
 from revoice.training.optim import Averages, make_optimizer, make_schedule
+from revoice.training.pace import symbol_frames
 from revoice.training.state import TrainState
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,11 @@ def make_model(job: Job, config: TrainConfig) -> tuple[AR | NAR, dict[str, Any]]
     if job.init is None:
         if job.model is None:
             raise ValueError(f"{job.name}: a job needs `model` or `init`")
-        return PARTS[job.part](ModelConfig(**{**job.model, "dropout": config.dropout})), {}
+        model = PARTS[job.part](ModelConfig(**{**job.model, "dropout": config.dropout}))
+        if model.config.text_positions == "frames":
+            cuts = CutSet.from_jsonl_lazy(job.train_cuts)
+            setattr(model, f"{job.part}_symbol_frames", symbol_frames(cuts, job.text_symbols))
+        return model, {}
     model, meta = load_part(job.part, job.init)
     if job.new_languages or job.text_symbols > model.config.text_symbols:
         symbols = max(job.text_symbols, model.config.text_symbols)
