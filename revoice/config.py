@@ -52,7 +52,7 @@ class CorpusConfig(Section):
     kind `asterisk` is the default corpus, fetched; `folder` is any folder with audio and beside
     each file `name.txt` or `name.normalized.txt`; `table` is a CSV or TSV with the columns path,
     text, speaker, language; `libritts` and `ljspeech` are those corpora's own layouts; `synthetic`
-    is spoken by the workflow itself, and needs no path.
+    is spoken by the workflow itself, and has no path.
     """
 
     kind: CorpusKind = Field(description="how its files and transcripts lie")
@@ -301,15 +301,15 @@ class Config(Section):
     @classmethod
     def _synthetic_paths(cls, values: Any) -> Any:
         """Where the sentences of a synthetic corpus are written, which its name says."""
-        corpora = values.get("corpora") if isinstance(values, Mapping) else None
-        if not isinstance(corpora, Mapping):
-            return values
-        spoken = {
-            name: {**corpus, "path": f"results/corpora/{name}/sentences.csv"}
-            for name, corpus in corpora.items()
-            if isinstance(corpus, Mapping) and corpus.get("kind") == "synthetic"
-        }
-        return {**values, "corpora": {**corpora, **spoken}}
+        corpora: Any = values.get("corpora") if isinstance(values, Mapping) else None
+        spoken = {}
+        for name, corpus in corpora.items() if isinstance(corpora, Mapping) else ():
+            if not isinstance(corpus, Mapping) or corpus.get("kind") != "synthetic":
+                continue
+            if corpus.get("path") is not None:
+                raise ValueError(f"corpora.{name}.path: a synthetic corpus has none: leave it out")
+            spoken[name] = {**corpus, "path": f"results/corpora/{name}/sentences.csv"}
+        return {**values, "corpora": {**corpora, **spoken}} if spoken else values
 
     @model_validator(mode="before")
     @classmethod

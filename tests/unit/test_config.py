@@ -124,6 +124,14 @@ def test_wrong_values_are_named_with_what_was_expected(
     assert complaint(**values).startswith(f"my.yaml: {expected}")
 
 
+def test_a_synthetic_corpus_has_its_path_from_its_name() -> None:
+    spoken = {"kind": "synthetic", "voices": {"heart": 1}}
+    config = load_config(changed(corpora__books=spoken | {"path": None}))
+    assert config.corpora["books"].path == "results/corpora/books/sentences.csv"
+    message = complaint(corpora__books=spoken | {"path": "recordings"})
+    assert message == "my.yaml: corpora.books.path: a synthetic corpus has none: leave it out"
+
+
 def test_missing_section() -> None:
     with pytest.raises(ValueError, match=r"my\.yaml: corpora: Field required"):
         load_config({"experiments": MINIMAL["experiments"]}, "my.yaml")
