@@ -31,3 +31,4 @@ rule all:
         "results/index.html",
         "results/summary.md",
         expand("results/{experiment}/table.md", experiment=CONFIG.experiments),
+        expand("results/corpora/{corpus}/record.json", corpus=SYNTHETIC),

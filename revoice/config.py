@@ -1,7 +1,7 @@
 """The typed configuration: what `config.yaml` may say, checked before anything runs."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -25,9 +25,9 @@ KOKORO = frozenset(
 DISTILLED = "heart"  # the voice of hibari, a small model that learnt from Kokoro's
 Positive = Annotated[int, Field(gt=0)]
 
-# Folders of `results/` that are no experiment's, and words that `init` knows.
-# (`codec` as earlier versions had it)
-RESERVED = frozenset("benchmarks codec codecs corpora media pretrained text scratch vallex".split())
+STARTS = frozenset(["scratch", "base", "vallex"])  # words that `init` knows
+# Folders of `results/` that are no experiment's (`codec` as earlier versions had it).
+RESERVED = STARTS | set("benchmarks codec codecs corpora media pretrained text".split())
 ATTENTION = "*_decoder.layers.*.self_attn.in_proj_weight"
 ORIGINALS = frozenset([".pt", ".pth", ".ckpt"])  # checkpoints of the originals' trainers
 # What these names of codecs mean where the configuration does not say.
@@ -52,7 +52,7 @@ class CorpusConfig(Section):
     kind `asterisk` is the default corpus, fetched; `folder` is any folder with audio and beside
     each file `name.txt` or `name.normalized.txt`; `table` is a CSV or TSV with the columns path,
     text, speaker, language; `libritts` and `ljspeech` are those corpora's own layouts; `synthetic`
-    is spoken by the workflow itself, and needs no path.
+    is spoken by the workflow itself, and has no path.
     """
 
     kind: CorpusKind = Field(description="how its files and transcripts lie")
@@ -233,8 +233,8 @@ class ExperimentConfig(Section):
 
     corpora: list[Name] = Field(min_length=1, description="what it is trained and tested on")
     tokenizer: TokenizerName = Field("espeak", description="vallex: as the published model's")
-    codec: Name | None = Field(None, description="of `codecs`; null: that of `init`, else encodec")
-    init: str = Field("scratch", description="scratch, vallex, another experiment, or a path")
+    codec: Name | None = Field(None, description="of `codecs`, or base; null: `init`'s, or encodec")
+    init: str = Field("scratch", description="scratch, base, vallex, an experiment, or a path")
     model: ModelSize = Field(ModelSize(), description="sizes of a model that starts from scratch")
     limits: LimitsConfig = Field(LimitsConfig(), description="which cuts are left out")
     new_languages: dict[str, str] = Field({}, description="new one to known one, or to mean")
@@ -245,8 +245,9 @@ class ExperimentConfig(Section):
     def _something_to_start_from(self) -> "ExperimentConfig":
         if self.init == "scratch" and (self.ar is None or self.nar is None):
             raise ValueError("`init: scratch` needs both `ar` and `nar`: nothing is trained yet")
-        if self.init == "vallex" and self.tokenizer != "vallex":
-            raise ValueError("`init: vallex` needs `tokenizer: vallex`, which it was trained with")
+        own = {"base": "espeak", "vallex": "vallex"}.get(self.init, self.tokenizer)
+        if self.tokenizer != own:
+            raise ValueError(f"`init: {self.init}` needs `tokenizer: {own}`, its training's")
         return self
 
 
@@ -307,15 +308,15 @@ class Config(Section):
     @classmethod
     def _synthetic_paths(cls, values: Any) -> Any:
         """Where the sentences of a synthetic corpus are written, which its name says."""
-        corpora = values.get("corpora") if isinstance(values, Mapping) else None
-        if not isinstance(corpora, Mapping):
-            return values
-        spoken = {
-            name: {**corpus, "path": f"results/corpora/{name}/sentences.csv"}
-            for name, corpus in corpora.items()
-            if isinstance(corpus, Mapping) and corpus.get("kind") == "synthetic"
-        }
-        return {**values, "corpora": {**corpora, **spoken}}
+        corpora: Any = values.get("corpora") if isinstance(values, Mapping) else None
+        spoken = {}
+        for name, corpus in corpora.items() if isinstance(corpora, Mapping) else ():
+            if not isinstance(corpus, Mapping) or corpus.get("kind") != "synthetic":
+                continue
+            if corpus.get("path") is not None:
+                raise ValueError(f"corpora.{name}.path: a synthetic corpus has none: leave it out")
+            spoken[name] = {**corpus, "path": f"results/corpora/{name}/sentences.csv"}
+        return {**values, "corpora": {**corpora, **spoken}} if spoken else values
 
     @model_validator(mode="before")
     @classmethod
@@ -335,6 +336,8 @@ class Config(Section):
                 self._known(f"corpora.{name}.held_out", "corpus", other, self.corpora)
                 if self.corpora[other].kind == "synthetic":
                     raise ValueError(f"corpora.{name}.held_out: {other} is synthetic itself")
+        if "base" in self.codecs:
+            raise ValueError("codecs.base: this is the base voice's own codec, choose another name")
         for name, codec in self.codecs.items():
             for corpus in codec.fit:
                 self._known(f"codecs.{name}.fit", "corpus", corpus, self.corpora)
@@ -343,7 +346,7 @@ class Config(Section):
                 self._known(f"experiments.{name}.corpora", "corpus", corpus, self.corpora)
             if experiment.codec:
                 where = f"experiments.{name}.codec"
-                self._known(where, "codec", experiment.codec, self.codecs)
+                self._known(where, "codec", experiment.codec, [*self.codecs, "base"])
             if name in RESERVED:
                 raise ValueError(f"experiments.{name}: this name is taken, choose another one")
             self._check_init(name)
@@ -351,56 +354,53 @@ class Config(Section):
         return self
 
     @staticmethod
-    def _known(where: str, kind: str, name: str, known: Mapping[str, Any]) -> None:
+    def _known(where: str, kind: str, name: str, known: Collection[str]) -> None:
         if name not in known:
             raise ValueError(f"{where}: no {kind} is called {name!r}; there are {', '.join(known)}")
 
     def _check_init(self, name: str) -> None:
         """What an experiment starts from exists, and does not start from the experiment."""
-        init = self.experiments[name].init
+        init, tokenizer = self.experiments[name].init, self.experiments[name].tokenizer
         is_path = "/" in init or Path(init).suffix in {*ORIGINALS, ".safetensors"}
-        if init not in {"scratch", "vallex", *self.experiments} and not is_path:
+        if init not in {*STARTS, *self.experiments} and not is_path:
             raise ValueError(
-                f"experiments.{name}.init = {init!r} is neither scratch, vallex, a path such as "
+                f"experiments.{name}.init = {init!r} is neither scratch, base, vallex, a path like "
                 f"models/{init}.pt, nor an experiment; experiments: {', '.join(self.experiments)}"
             )
-        base = self.experiments.get(init)
-        if base and base.tokenizer != self.experiments[name].tokenizer:
+        before = self.experiments.get(init)
+        if before and before.tokenizer != tokenizer:
             raise ValueError(
-                f"experiments.{name}.tokenizer = {self.experiments[name].tokenizer!r}, but {init}, "
-                f"which it starts from, reads {base.tokenizer!r}: the same id would mean another "
-                "sound"
+                f"experiments.{name}.tokenizer = {tokenizer!r}, but {init}, which it starts from, "
+                f"reads {before.tokenizer!r}: the same id would mean another sound"
             )
         chain = [name]
         while (init := self.experiments[chain[-1]].init) in self.experiments:
-            if init in chain:
-                circle = " -> ".join([*chain, init])
-                raise ValueError(f"experiments.{name}.init goes in a circle: {circle}")
             chain.append(init)
+            if init in chain[:-1]:
+                raise ValueError(f"experiments.{name}.init goes in a circle: {' -> '.join(chain)}")
 
     def _check_codec(self, name: str) -> None:
         """An experiment's codec is the one of the model that it starts from."""
         init, codec = self.experiments[name].init, self.codec_of(name)
-        base = self.codec_of(init) if init in self.experiments else None
-        if base and base != codec:
+        before = "base" if init == "base" else init in self.experiments and self.codec_of(init)
+        if before and before != codec:
             raise ValueError(
                 f"experiments.{name}.codec = {codec!r}, but {init}, which it starts from, has "
-                f"{base!r}: the same code would mean another sound"
+                f"{before!r}: the same code would mean another sound"
             )
-        original = init == "vallex" or Path(init).suffix in ORIGINALS
-        if original and codec and self.codecs[codec].kind != "encodec_24khz":
+        kind = self.codecs[codec].kind if codec in self.codecs else "a model's own"
+        if (init == "vallex" or Path(init).suffix in ORIGINALS) and kind != "encodec_24khz":
             raise ValueError(
                 f"experiments.{name}: `init: {init}` was trained on EnCodec's codes, as all models "
-                f"in that form are taken to be, and codecs.{codec} is of kind "
-                f"{self.codecs[codec].kind}: set `codec: encodec`, or `init: scratch`; a model of "
-                "your own goes on from its .safetensors"
+                f"in that form are taken to be, and codec {codec} is {kind}: set `codec: encodec`, "
+                "or `init: scratch`; a model of your own goes on from its .safetensors"
             )
 
     def codec_of(self, name: str) -> str | None:
         """The codec of an experiment; None: the one that came with the model's file in `init`."""
         experiment = self.experiments[name]
-        if experiment.codec:
-            return experiment.codec
+        if experiment.codec or experiment.init == "base":
+            return experiment.codec or "base"
         if experiment.init in self.experiments:
             return self.codec_of(experiment.init)
         return None if experiment.init.endswith(".safetensors") else "encodec"

@@ -108,3 +108,28 @@ rule speak:
         "{wildcards.corpus}/{wildcards.shard}: speaking sentences"
     script:
         "../scripts/speak.py"
+
+
+rule describe_voices:
+    input:
+        tables=lambda w: of_shards("results/corpora/{corpus}/audio/{shard}.csv", [w.corpus]),
+        sources="results/corpora/{corpus}/sources.json",
+    output:
+        record="results/corpora/{corpus}/record.json",
+    log:
+        "logs/describe_voices/{corpus}.log",
+    benchmark:
+        "results/benchmarks/describe_voices/{corpus}.tsv"
+    localrule: True
+    conda:
+        "../envs/synthetic.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(30),
+    params:
+        voices=lambda w: list(CORPORA[w.corpus].voices),
+        code=code_of("describe_voices"),
+    message:
+        "{wildcards.corpus}: who speaks it, and on whose terms"
+    script:
+        "../scripts/describe_voices.py"

@@ -26,6 +26,7 @@ READS = {
     "synthetic.plan synthetic.templates synthetic.texts evaluation/english.json",
     "speak": "corpus.audio corpus.naming evaluation.normalize evaluation.recognizers "
     "synthetic.hearing synthetic.parts synthetic.speak synthetic.voices evaluation/english.json",
+    "describe_voices": "synthetic.record",
     "manifests": "corpus.manifests corpus.naming corpus.split corpus.table corpus.transcripts",
     "fit_codec": "codec.cuts codec.files",
     "encode": "codec.cuts codec.files codec.identity",

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from revoice.codec import check_codec, differences, in_words
-from revoice.config import ORIGINALS, Config, Part
-from revoice.files import read_json
+from revoice.config import ORIGINALS, STARTS, Config, Part
+from revoice.files import RESOURCES, read_json
 from revoice.text import load_tokenizer
 from revoice.workflow.code import codec_code
 
+BASE = RESOURCES / "base" / "model.safetensors"  # of the base voice; the rest lies beside it
 LONGEST = 190  # bytes of a name made of several: a file's may have 255, with what is added to it
 K2SYMBOLS = "unique_text_tokens.k2symbols"  # as Lifeiteng's preparation names its table
 
@@ -24,6 +25,15 @@ def bounded(name: str) -> str:
     return f"{name[: LONGEST - 17]}-{digest}"
 
 
+def start(config: Config, name: str) -> str:
+    """What an experiment starts from: its `init`, and for `base` the path of that model.
+
+    As seen from the run's folder: the project, with what it made, may be moved.
+    """
+    init = config.experiments[name].init
+    return os.path.relpath(BASE) if init == "base" else init
+
+
 def text_of(config: Config, name: str) -> str:
     """Which tokenized text an experiment reads: experiments with the same data share one."""
     experiment = config.experiments[name]
@@ -31,7 +41,7 @@ def text_of(config: Config, name: str) -> str:
     if experiment.new_languages:
         text += "+" + "+".join(experiment.new_languages)
     if symbol_table(config, name):
-        init = experiment.init
+        init = start(config, name)
         text += f"@{init if init in config.experiments else given_name(init)}"
     return bounded(text)
 
@@ -43,8 +53,7 @@ def tokenizer_of(config: Config, name: str) -> str:
 
 def symbol_table(config: Config, name: str) -> str | None:
     """The table that an experiment's tokenizer goes on from, where `init` has one of its own."""
-    experiment = config.experiments[name]
-    init = experiment.init
+    experiment, init = config.experiments[name], start(config, name)
     if init in config.experiments:
         return tokenizer_of(config, init) if _has_own_table(config, init) else None
     given = init not in {"scratch", "vallex"}
@@ -71,7 +80,7 @@ def _table_beside(init: str) -> str | None:
 
 def initial_model(config: Config, name: str, part: Part) -> str | None:
     """The weights that a part starts from: an experiment's, or a checkpoint's; None: nothing."""
-    init = config.experiments[name].init
+    init = start(config, name)
     if init == "scratch":
         return None
     if init in config.experiments:
@@ -82,9 +91,10 @@ def initial_model(config: Config, name: str, part: Part) -> str | None:
 
 
 def given_name(init: str) -> str:
-    """What a model that is given as a file is called here, or `vallex`."""
-    if init == "vallex":
-        return init
+    """What a model that is given as a file is called here, or `vallex`, or `base`."""
+    words = {"vallex": "vallex", os.path.relpath(BASE): "base"}
+    if init in words:
+        return words[init]
     path = Path(os.path.normpath(init))
     readable = path.parent.name if path.stem == "model" else path.stem
     readable = re.sub(r"[^A-Za-z0-9_.+-]", "_", readable)[:100]
@@ -94,15 +104,15 @@ def given_name(init: str) -> str:
 def given_models(config: Config) -> dict[str, list[str]]:
     """Models that are given as files, by their names, with the experiments that start from them."""
     models: dict[str, list[str]] = {}
-    for name, experiment in config.experiments.items():
-        if experiment.init not in {"scratch", *config.experiments}:
-            models.setdefault(given_name(experiment.init), []).append(name)
+    for name in config.experiments:
+        if (init := start(config, name)) not in {"scratch", *config.experiments}:
+            models.setdefault(given_name(init), []).append(name)
     return models
 
 
 def origin(config: Config, name: str) -> str:
     """What an experiment starts from in the end: scratch, vallex, or a path."""
-    init = config.experiments[name].init
+    init = start(config, name)
     return origin(config, init) if init in config.experiments else init
 
 
@@ -115,10 +125,12 @@ def codec_of(config: Config, name: str) -> str:
 
 def given_codecs(config: Config) -> dict[str, str]:
     """The codecs that came with models that are given as files: name to codec.json."""
-    found = {name: codec_of(config, name) for name in config.experiments}
+    found = {codec_of(config, name): origin(config, name) for name in config.experiments}
+    if "base" in found:  # a model may start from scratch with it
+        found["base"] = os.path.relpath(BASE)
     return {
-        codec: str(Path(origin(config, name)).with_name("codec.json"))
-        for name, codec in found.items()
+        codec: str(Path(model).with_name("codec.json"))
+        for codec, model in found.items()
         if codec not in config.codecs
     }
 
@@ -224,7 +236,7 @@ def checkpoint_file(config: Config, model: str) -> str:
     """The file of a given model in an original's form."""
     if model == "vallex":
         return "data/pretrained/vallex.pt"
-    return config.experiments[given_models(config)[model][0]].init
+    return start(config, given_models(config)[model][0])
 
 
 def checkpoint_of(config: Config, model: str) -> str:
@@ -241,11 +253,13 @@ def symbols_of(config: Config, model: str) -> str | list[str]:
 def check_given(config: Config) -> None:
     """That models fit the experiments that start from them, as far as files tell by now.
 
-    Raises ValueError: no symbol table, one of another tokenizer, codes of another codec, a path
-    to what an experiment leaves.
+    Raises ValueError: no base voice, no symbol table, one of another tokenizer, codes of another
+    codec, a path to what an experiment leaves.
     """
     for name, experiment in config.experiments.items():
-        if experiment.init not in {"scratch", "vallex", *config.experiments}:
+        if "base" in (experiment.init, experiment.codec):
+            _check_base(name)
+        if experiment.init not in {*STARTS, *config.experiments}:
             _check_path(config, name)
             _check_table(config, name)
         _check_codec(config, name)
@@ -258,6 +272,17 @@ def check_given(config: Config) -> None:
                 f" but codecs.{codec} has become WORLD, as EnCodec's weights could not be had. Name"
                 f" a codec of its own for the experiment, or remove results/codecs/{codec} to try "
                 "again"
+            )
+
+
+def _check_base(name: str) -> None:
+    beside = ("model.json", "tokenizer.json", "codec.json", "codec.safetensors")
+    for path in (BASE, *map(BASE.with_name, beside)):
+        if not path.is_file():
+            raise ValueError(
+                f"experiments.{name} takes the base voice, and {os.path.relpath(path)} is not "
+                "there: fetch the project again, whole, of which it is a file, or set `init: "
+                "scratch` and a codec other than base"
             )
 
 
@@ -292,8 +317,7 @@ def _check_table(config: Config, name: str) -> None:
 
 
 def _check_codec(config: Config, name: str) -> None:
-    experiment, codec = config.experiments[name], codec_of(config, name)
-    init, where = experiment.init, f"experiments.{name}"
+    init, codec, where = start(config, name), codec_of(config, name), f"experiments.{name}"
     if init in config.experiments and codec_of(config, init) != codec:
         raise ValueError(
             f"{where}.codec = {codec!r}, but {init}, which it starts from, has "

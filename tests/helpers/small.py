@@ -1,10 +1,15 @@
 """A corpus and a configuration small enough to run the whole workflow in a minute or two."""
 
+import csv
 import shutil
 from pathlib import Path
 from typing import Any
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+COUNTING = {
+    "en": DIGITS,
+    "es": tuple("cero uno dos tres cuatro cinco seis siete ocho nueve".split()),
+}
 UNSCORED = {"recognizer": None, "similarity": None, "dnsmos": None}
 THREADED = "resample encode fit_codec evaluate synthesize score train_ar train_nar".split()
 # For so little to do, a second process costs more than it gains.
@@ -34,6 +39,29 @@ def write_corpus(spoken: Path, folder: Path) -> None:
         audio = spoken / "LJSpeech-1.1/wavs" / f"{name}.wav"
         shutil.copyfile(audio, folder / "lj" / audio.name)
         (folder / "lj" / f"{name}.txt").write_text(text, "utf-8")
+
+
+def write_counting(folder: Path, speaker: str, language: str) -> None:
+    """`{language}.csv`, a corpus of kind table: the speaker's digits, as if they counted on."""
+    with open(folder / f"{language}.csv", "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "text", "speaker", "language"])
+        for path in sorted(folder.glob(f"audio/{speaker}/?_*.wav")):
+            # four words, so that each stands in several texts
+            text = " ".join((COUNTING[language] * 2)[int(path.name[0]) :][:4])
+            rows.writerow([path.relative_to(folder).as_posix(), text, speaker, language])
+
+
+def write_base(experiment: Path, folder: Path) -> None:
+    """What an experiment left as a base voice, in `folder`: its weights in float16."""
+    from safetensors.torch import load_file, save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("model.json", "tokenizer.json", "codec.json", "codec.safetensors"):
+        shutil.copyfile(experiment / name, folder / name)
+    weights = load_file(experiment / "model.safetensors")
+    halves = {name: value.half() for name, value in weights.items()}
+    save_file(halves, folder / "model.safetensors")
 
 
 def training(**values: Any) -> dict[str, Any]:

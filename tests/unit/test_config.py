@@ -124,6 +124,14 @@ def test_wrong_values_are_named_with_what_was_expected(
     assert complaint(**values).startswith(f"my.yaml: {expected}")
 
 
+def test_a_synthetic_corpus_has_its_path_from_its_name() -> None:
+    spoken = {"kind": "synthetic", "voices": {"heart": 1}}
+    config = load_config(changed(corpora__books=spoken | {"path": None}))
+    assert config.corpora["books"].path == "results/corpora/books/sentences.csv"
+    message = complaint(corpora__books=spoken | {"path": "recordings"})
+    assert message == "my.yaml: corpora.books.path: a synthetic corpus has none: leave it out"
+
+
 def test_missing_section() -> None:
     with pytest.raises(ValueError, match=r"my\.yaml: corpora: Field required"):
         load_config({"experiments": MINIMAL["experiments"]}, "my.yaml")
@@ -161,6 +169,11 @@ def test_every_fault_has_a_line() -> None:
         ({"experiments__demo__model": {"width": 10, "heads": 4}}, "experiments.demo.model: width"),
         ({"experiments__demo__nar": None}, "experiments.demo: `init: scratch` needs both"),
         ({"experiments__demo__init": "vallex"}, "experiments.demo: `init: vallex` needs `token"),
+        (
+            {"experiments__demo__init": "base", "experiments__demo__tokenizer": "vallex"},
+            "experiments.demo: `init: base` needs `tokenizer: espeak`",
+        ),
+        ({"codecs": {"base": {"kind": "world"}}}, "codecs.base: this is the base voice's own"),
         ({"experiments__demo__corpora": ["your"]}, "experiments.demo.corpora: no corpus is called"),
         ({"score__recognizer": "whisper"}, "score: `recognizer: whisper` needs `whisper_model`"),
     ],
@@ -171,9 +184,10 @@ def test_what_does_not_fit_together(values: dict[str, Any], expected: str) -> No
     assert len(message.splitlines()) == 1
 
 
-def test_names_that_results_use_are_taken() -> None:
-    experiments = {"codec": MINIMAL["experiments"]["demo"]}
-    assert "experiments.codec: this name is taken" in complaint(experiments=experiments)
+@pytest.mark.parametrize("name", ["codec", "base"])
+def test_names_that_results_use_are_taken(name: str) -> None:
+    experiments = {name: MINIMAL["experiments"]["demo"]}
+    assert f"experiments.{name}: this name is taken" in complaint(experiments=experiments)
 
 
 def test_init_is_an_experiment_a_path_or_a_word() -> None:
@@ -276,9 +290,25 @@ def test_an_experiment_takes_the_codec_of_what_it_starts_from() -> None:
         load_config(values)
 
 
+def test_the_base_voice_brings_its_codec() -> None:
+    base = {"corpora": ["mine"], "init": "base"}
+    more = {"named": base | {"codec": "base"}, "next": {"corpora": ["mine"], "init": "untrained"}}
+    fresh = MINIMAL["experiments"]["demo"] | {"codec": "base"}
+    config = load_config(changed(experiments={"untrained": base, "fresh": fresh, **more}))
+    assert {config.codec_of(name) for name in config.experiments} == {"base"}
+    for experiments in (
+        {"demo": base | {"codec": "world"}},
+        {"untrained": base, "demo": more["next"] | {"init": "untrained", "codec": "world"}},
+    ):
+        message = complaint(experiments=experiments)
+        assert "experiments.demo.codec = 'world', but " in message
+        assert "which it starts from, has 'base'" in message
+
+
+@pytest.mark.parametrize("codec", ["world", "base"])
 @pytest.mark.parametrize("init", ["vallex", "models/theirs.pt"])
-def test_an_original_model_needs_the_codec_that_it_was_trained_on(init: str) -> None:
-    values = {"tokenizer": "vallex", "init": init, "codec": "world"}
+def test_an_original_model_needs_the_codec_that_it_was_trained_on(init: str, codec: str) -> None:
+    values = {"tokenizer": "vallex", "init": init, "codec": codec}
     message = complaint(**{f"experiments__demo__{key}": value for key, value in values.items()})
     assert "was trained on EnCodec's codes" in message
     assert "set `codec: encodec`" in message

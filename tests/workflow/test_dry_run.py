@@ -113,3 +113,12 @@ def test_nothing_is_written_while_another_run_holds_the_lock(
     run = snakemake(folder, INDEX).succeeded()
     assert "A run here was killed" in run.output
     assert run.jobs == ["index small"]
+
+
+@pytest.mark.parametrize("name", ["encodec", "vallex"])
+def test_configurations_to_choose_from(name: str, tmp_path: Path, snakemake: Snakemake) -> None:
+    """In an empty folder: nothing is fetched yet."""
+    shutil.copyfile(ROOT / f"config/{name}.yaml", tmp_path / "config.yaml")
+    rules = snakemake(tmp_path, "-n").succeeded().rules
+    assert {"fetch_corpus", "fetch_codec", "train_ar", "train_nar", "tabulate"} <= set(rules)
+    assert ("import_checkpoint" in rules) == (name == "vallex")

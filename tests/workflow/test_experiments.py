@@ -1,6 +1,5 @@
 """The record's experiments in miniature, in one run of the workflow; and what a change reruns."""
 
-import csv
 import json
 import pathlib
 import random
@@ -40,10 +39,6 @@ FEW: dict[str, Any] = {
     "checkpoint_every": 2,
 }
 PHASES = ["AR Train", "AR Valid", "AR Test", "NAR Train", "NAR Valid", "NAR Test"]
-COUNTING = {
-    "en": small.DIGITS,
-    "es": tuple("cero uno dos tres cuatro cinco seis siete ocho nueve".split()),
-}
 VALLEX = ModelConfig("vallex", 64, 1, 1, 2048, languages=("en", "zh", "ja"), pad=3)
 VALLE = ModelConfig("valle", 64, 1, 1, 48)
 
@@ -411,7 +406,7 @@ def test_the_record_at_full_size(tmp_path: Path, snakemake: Snakemake) -> None:
 def growing(record: Record) -> dict[str, Any]:
     """Further experiments beside the record: a model that starts from another, a new language."""
     config: dict[str, Any] = json.loads(json.dumps(record.values))
-    for language in COUNTING:
+    for language in small.COUNTING:
         config["corpora"][language] = {"kind": "table", "path": f"{language}.csv"}
     stage = {"lr": 1e-3, **FEW}
     common = {"limits": {"min_seconds": 0.1, "min_frames_per_symbol": 0}, "ar": stage}
@@ -434,21 +429,15 @@ def growing(record: Record) -> dict[str, Any]:
 def test_models_grow_from_others(record: Record, copy: Path, snakemake: Snakemake) -> None:
     """A symbol table goes on where that of `init` ends; a new language gets a row of its own."""
     speaker = random.Random(4).choice(sorted(p.parent.name for p in copy.glob("audio/*/0_*.wav")))
-    for language, words in COUNTING.items():
-        with open(copy / f"{language}.csv", "w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(["path", "text", "speaker", "language"])
-            for path in sorted(copy.glob(f"audio/{speaker}/?_*.wav")):
-                # four words, so that each stands in several texts
-                text = " ".join((words * 2)[int(path.name[0]) :][:4])
-                rows.writerow([path.relative_to(copy).as_posix(), text, speaker, language])
+    for language in small.COUNTING:
+        small.write_counting(copy, speaker, language)
     config = growing(record)
     targets = [f"results/{name}/model.safetensors" for name in ("second", "grown", "further/ar")]
     run = snakemake(copy, *targets, *ONE_THREAD, config=config, timeout=1800).succeeded()
 
     # What the record has made stands; `second` starts from the parts of `first`
     jobs = ["assemble grown", "assemble second"]
-    for language in COUNTING:
+    for language in small.COUNTING:
         jobs += [f"index {language}", f"manifests {language}"]
         for shard in (copy / "results/corpora" / language / "shards").glob("*.tsv"):
             jobs += [f"resample {language}/{shard.stem}", f"encode {language}/encodec/{shard.stem}"]

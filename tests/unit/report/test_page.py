@@ -154,7 +154,7 @@ def test_what_made_it_is_told(page: Path) -> None:
     html = page.read_text("utf-8")
     for told in (
         "babble in the right voice",
-        "fine-tuning a published model",
+        "fine-tuning a model that has learned",
         "made for the test",
         "AR training 7, NAR training 7, split 1",
         "torch ",

@@ -106,6 +106,62 @@ def test_the_codec_of_an_experiment(tmp_path: Path) -> None:
     of.check_given(made)
 
 
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a base voice, in a project beside the run's folder."""
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    model = Path(write_model(tmp_path / "project/resources/base"))
+    for path in (model, model.with_name("codec.safetensors")):
+        path.touch()
+    monkeypatch.setattr(of, "BASE", model)
+    return model.parent
+
+
+def test_what_starts_from_the_base_voice(base: Path) -> None:
+    made = config(
+        a={"init": "base"},
+        b={"init": "base", "codec": "base"},
+        c={"init": "a"},
+        d={"codec": "base"},
+    )
+    folder = "../project/resources/base"
+    assert [of.initial_model(made, name, "nar") for name in "abcd"] == [
+        f"{folder}/model.safetensors",
+        f"{folder}/model.safetensors",
+        "results/a/nar/model.safetensors",
+        None,
+    ]
+    assert of.training_inputs(made, "a", "ar")["init_meta"] == f"{folder}/model.json"
+    assert of.training_params(made, "a", "ar")["model"] is None
+    texts = ["mine.espeak@base", "mine.espeak@base", "mine.espeak@a", "mine.espeak"]
+    assert [of.text_of(made, name) for name in "abcd"] == texts
+    assert of.symbol_table(made, "a") == f"{folder}/tokenizer.json"
+    assert of.given_models(made) == {"base": ["a", "b"]}
+    assert {of.codec_of(made, name) for name in "abcd"} == {"base"}
+    assert of.given_codecs(made) == {"base": f"{folder}/codec.json"}
+    assert of.codec_settings(made, "base")["codec"] == f"{folder}/codec.json"
+    assert of.codec_seed(made, "a") == {}
+    of.check_given(made)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "codec.safetensors"])
+def test_a_base_voice_that_is_not_there(base: Path, file: str) -> None:
+    (base / file).unlink()
+    message = rf"experiments\.a takes the base voice, and \.\./project/resources/base/{file} is not"
+    for values in ({"init": "base", "ar": None, "nar": None}, {"codec": "base"}):
+        with pytest.raises(ValueError, match=message) as error:
+            of.check_given(config(a=values))
+        assert "set `init: scratch`" in str(error.value)
+    of.check_given(config(a={}))
+
+
+def test_a_base_voice_of_another_codec(base: Path) -> None:
+    (base / "codec.json").write_text(json.dumps({"name": "world", "sha256": "cd"}))
+    with pytest.raises(ValueError, match=r"was trained with the codec world \(sha256 ab"):
+        of.check_given(config(a={"init": "base"}))
+
+
 def test_a_model_that_brings_no_codec_needs_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
