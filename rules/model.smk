@@ -100,3 +100,32 @@ rule assemble:
         "{wildcards.experiment}: joining AR and NAR into one model"
     script:
         "../scripts/assemble.py"
+
+
+rule pack:
+    input:
+        weights="results/{experiment}/model.safetensors",
+        meta="results/{experiment}/model.json",
+        tokenizer="results/{experiment}/tokenizer.json",
+        codec="results/{experiment}/codec.json",
+        codec_weights="results/{experiment}/codec.safetensors",
+        cuts="results/{experiment}/cuts/train.jsonl.gz",
+    output:
+        folder=directory("results/{experiment}/pack"),
+    log:
+        "logs/pack/{experiment}.log",
+    benchmark:
+        "results/benchmarks/pack/{experiment}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=grown(4000),
+        runtime=grown(30),
+    params:
+        seconds=CONFIG.synthesis.prompt_seconds,
+        seed=CONFIG.synthesis.seed,
+        code=code_of("pack"),
+    message:
+        "{wildcards.experiment}: packing the voice, in half precision and with prompts"
+    script:
+        "../scripts/pack.py"
