@@ -82,7 +82,7 @@ def initial_model(config: Config, name: str, part: Part) -> str | None:
 
 
 def given_name(init: str) -> str:
-    """What a model that is given as a file is called here, or `vallex`."""
+    """What a model that is given as a path is called here, or `vallex`."""
     if init == "vallex":
         return init
     path = Path(os.path.normpath(init))
@@ -208,6 +208,26 @@ def training_params(config: Config, name: str, part: Part) -> dict[str, Any]:
         "model": experiment.model.model_dump(mode="json") if scratch else None,
         "new_languages": experiment.new_languages,
     }
+
+
+def synthesis_seeds(config: Config) -> int | str:
+    """The seed that sentences are spoken with, or of several the first and the last."""
+    first, times = config.synthesis.seed, config.synthesis.repeats
+    return first if times == 1 else f"{first} to {first + times - 1}"
+
+
+def whisper_of(config: Config) -> str | None:
+    """What the Whisper that hears the scores is called in `results/recognizers`; None: another."""
+    model = config.score.model
+    if config.score.recognizer != "whisper":
+        return None
+    return given_name(model) if "/" in model else model
+
+
+def whisper_files(config: Config, name: str) -> list[str]:
+    """The weights of a Whisper by that name, where its folder is given."""
+    model = config.score.model
+    return [str(Path(model, "model.bin"))] if "/" in model and name == whisper_of(config) else []
 
 
 def trained_files(config: Config, file: str) -> list[str]:

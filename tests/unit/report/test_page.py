@@ -96,8 +96,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
                 {"id": sentence, "text": text, "language": language, "speaker": "speaker"}
                 | {"prompt_id": "prompt", "prompt": prompt}
                 | wavs
-                | {"ended": sentence != "one", "frames": 30}
+                | {"seed": 1, "ended": sentence != "one", "frames": 30}
             )
+            if sentence == "two":  # spoken a second time, which the page does not play
+                again = tone(audio / name / "two-seed2.wav", 0.7, 400)
+                rows.append(rows[-1] | {"seed": 2, "synthesis": again})
         clips, scores = score_sentences(
             pd.DataFrame(rows), ScoreConfig(recognizer=None, similarity=None, dnsmos=None)
         )
@@ -161,6 +164,9 @@ def test_what_made_it_is_told(page: Path) -> None:
         "Started from nothing",
         "Started from <code>first</code>",
         "pad a batch are not counted as EOS targets",
+        "<dt>Recognizer</dt><dd>switched off; as configured</dd>",
+        "Listen: 4 sentences",
+        "Ended %",
     ):
         assert told in html, told
 

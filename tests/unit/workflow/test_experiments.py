@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from revoice.config import Config
+from revoice.config import Config, ScoreConfig, SynthesisConfig
 from revoice.config_file import load_config
 from revoice.workflow import experiments as of
 
@@ -83,6 +83,29 @@ def test_what_a_part_starts_from() -> None:
     assert of.given_name("a/../b/x.pt") == of.given_name("b/x.pt")
     voice = of.given_name("models/voice/model.safetensors")
     assert of.given_models(made) == {"vallex": ["c"], theirs: ["d"], voice: ["e"]}
+
+
+def test_who_hears_the_scores() -> None:
+    def hearing(**score: str | None) -> Config:
+        return config(a={}).model_copy(update={"score": ScoreConfig(**score)})
+
+    made = hearing()
+    assert of.whisper_of(made) == "base"
+    assert of.whisper_files(made, "base") == []
+    made = hearing(model="models/small/")
+    name = of.whisper_of(made)
+    assert name
+    assert name.startswith("small-")
+    assert of.whisper_files(made, name) == ["models/small/model.bin"]
+    assert of.whisper_files(made, "base") == []  # a synthetic corpus's
+    for other in ("pocketsphinx", None):
+        assert of.whisper_of(hearing(recognizer=other, model="models/small")) is None
+
+
+@pytest.mark.parametrize(("repeats", "told"), [(1, 7), (3, "7 to 9")])
+def test_seeds_of_syntheses_are_told(repeats: int, told: int | str) -> None:
+    synthesis = SynthesisConfig(seed=7, repeats=repeats)
+    assert of.synthesis_seeds(config(a={}).model_copy(update={"synthesis": synthesis})) == told
 
 
 def write_model(folder: Path, codec: str = "world", beside: bool = True) -> str:
