@@ -26,7 +26,7 @@ KOKORO = frozenset(
 DISTILLED = "heart"  # the voice of hibari, a small model that learnt from Kokoro's
 Positive = Annotated[int, Field(gt=0)]
 
-# Folders of `results/` that are no experiment's (`codec`: an earlier version's), and words of `init`
+# Folders of `results/` that are no experiment's (`codec`: a former version's), and words of `init`
 RESERVED = frozenset(
     "benchmarks codec codecs corpora media pretrained recognizers text scratch vallex".split()
 )

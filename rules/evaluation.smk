@@ -4,6 +4,7 @@ WHISPER = experiments.whisper_of(CONFIG)
 
 rule evaluate:
     input:
+        unpack(lambda w: experiments.evaluated_from(CONFIG, w.experiment)),
         model="results/{experiment}/model.safetensors",
         meta="results/{experiment}/model.json",
         train="results/{experiment}/cuts/train.jsonl.gz",
@@ -21,11 +22,12 @@ rule evaluate:
         "../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=grown(4000),
+        mem_mb=grown(5000),
         runtime=grown(240),
         gpu=GPU,
     params:
         evaluation=section(CONFIG.evaluation),
+        initial=lambda w: experiments.initial_params(CONFIG, w.experiment),
         corpora=lambda w: CONFIG.experiments[w.experiment].corpora,
         code=code_of("evaluate"),
     message:

@@ -32,8 +32,8 @@ def measure_clip(
 
     Returns:
         `transcript` (str), `similarity` (cosine of speaker embeddings, -1 to 1), `dnsmos`
-        (overall quality, 1 to 5), `duration` in seconds; None for what is left out or failed, and `notes`,
-        {measure: reason}, for what failed.
+        (overall quality, 1 to 5), `duration` (seconds); None for what is left out or failed, and
+        `notes`, {measure: reason}, for what failed.
     """
     result: dict[str, Any] = dict.fromkeys((*MEASURES, "duration")) | {"notes": {}}
     if not path:

@@ -147,7 +147,8 @@ def test_repeats_count_and_recordings_are_heard_once(
     """Of `long` a second synthesis is right, and did not end; of the short one there is none."""
     more = sentences.assign(seed=2, ended=False)
     heard = ["please press one two three now"] * 2 + ["press one", "hello", "hello", "good bye"]
-    calls = install_recognizer(monkeypatch, heard + ["please press one two three now", "good bye"])
+    heard += ["please press one two three now", "good bye"]
+    calls = install_recognizer(monkeypatch, heard)
     both = pd.concat([sentences.assign(seed=1), more], ignore_index=True)
     config = ScoreConfig(similarity=None, dnsmos=None)
     clips, summary = score_sentences(both, config, choice=CHOICE)
