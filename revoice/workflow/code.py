@@ -35,6 +35,7 @@ READS = {
     "text/vallex_symbols.json",
     "export_checkpoint": f"{MODEL} model.pretrained",
     "assemble": f"codec.identity {MODEL}",
+    "pack": f"{MODEL} model.pack",
     "select_cuts": "codec.identity training.examples training.mixing",
     "train": f"codec.identity {MODEL} model.finetune model.losses text.framing training.data "
     "training.distributed training.examples training.job training.launch training.metrics "
