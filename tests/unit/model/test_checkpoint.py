@@ -25,7 +25,7 @@ PLAIN = ModelConfig("valle", 32, 3, 2, text_symbols=11, quantizers=4)
 CODEC = {
     "name": "world",
     "sha256": "3a" * 32,
-    "frame_rate": 75,
+    "frame_rate": 37.5,
     "num_quantizers": 8,
     "bins": 1024,
 }
