@@ -92,7 +92,9 @@ def test_geometry(codec: Any) -> None:
     assert instance == {"encode", "decode", "entries", "device", "identity", *geometry}
 
 
-@pytest.mark.parametrize("length", [0, 1, 100, 319, 320, 321, 640, 641, 1920, 2240, 2241, 24000, 31999])
+@pytest.mark.parametrize(
+    "length", [0, 1, 100, 319, 320, 321, 640, 641, 1920, 2240, 2241, 24000, 31999]
+)
 def test_frames_of_any_length(codec: Any, length: int) -> None:
     codes = codec.encode(speech_like(2, 7)[:length])
     assert codes.dtype == np.int16
@@ -389,7 +391,7 @@ def test_a_codec_of_another_version_is_refused(world: WorldCodec, tmp_path: Path
         ):
             read(tmp_path / "codec.json")
     write_json(tmp_path / "codec.json", {**description, "bins": 512, "sample_rate": 16000})
-    with pytest.raises(ValueError, match="sample_rate 16000, bins 512; .* 24000, bins 1024"):
+    with pytest.raises(ValueError, match=r"sample_rate 16000, bins 512; .* 24000, bins 1024"):
         load_codec(tmp_path / "codec.json")
 
 
