@@ -11,7 +11,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=
 Share = Annotated[float, Field(ge=0, lt=1)]
 Average = Literal["ema", "periodic"]
 TokenizerName = Literal["espeak", "vallex"]
-Recognizer = Literal["pocketsphinx", "whisper"]
+Recognizer = Literal["whisper", "pocketsphinx"]
+WhisperModel = Literal["base"] | Annotated[str, Field(pattern="/")]  # pinned, or a path
 CorpusKind = Literal["asterisk", "folder", "table", "libritts", "ljspeech", "synthetic"]
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -26,8 +27,8 @@ DISTILLED = "heart"  # the voice of hibari, a small model that learnt from Kokor
 Positive = Annotated[int, Field(gt=0)]
 
 STARTS = frozenset(["scratch", "base", "vallex"])  # words that `init` knows
-# Folders of `results/` that are no experiment's (`codec` as earlier versions had it).
-RESERVED = STARTS | set("benchmarks codec codecs corpora media pretrained text".split())
+# Folders of `results/` that are no experiment's (`codec`: a former version's).
+RESERVED = STARTS | set("benchmarks codec codecs corpora media pretrained recognizers text".split())
 ATTENTION = "*_decoder.layers.*.self_attn.in_proj_weight"
 ORIGINALS = frozenset([".pt", ".pth", ".ckpt"])  # checkpoints of the originals' trainers
 # What these names of codecs mean where the configuration does not say.
@@ -261,6 +262,7 @@ class SynthesisConfig(Section):
     temperature: float = Field(1.0, gt=0, description="AR: below 1 is safer, above 1 more varied")
     best_of: Positive = Field(1, description="AR: draw so many times, and take the likeliest")
     seed: int = Field(1, description="draws sentences and codes")
+    repeats: Positive = Field(1, description="speak each so often, with seeds from `seed` on")
     prompt_seconds: float = Field(3, gt=0, description="length of a prompt, at least")
     batch: Positive = Field(8, description="sentences that are spoken at a time")
     nar: Literal["expected", "argmax"] = Field(
@@ -271,16 +273,12 @@ class SynthesisConfig(Section):
 class ScoreConfig(Section):
     """How speech is measured. null leaves a measure out."""
 
-    recognizer: Recognizer | None = Field("pocketsphinx", description="for the word error rate")
-    whisper_model: str | None = Field(None, description="a CTranslate2 model's folder or name")
+    recognizer: Recognizer | None = Field("whisper", description="for the word error rate")
+    model: WhisperModel = Field(
+        "base", description="whisper: base, or the path of a CTranslate2 model"
+    )
     similarity: Literal["resemblyzer"] | None = Field("resemblyzer", description="of speakers")
     dnsmos: Literal["speechmos"] | None = Field("speechmos", description="predicted opinion")
-
-    @model_validator(mode="after")
-    def _model_named(self) -> "ScoreConfig":
-        if self.recognizer == "whisper" and not self.whisper_model:
-            raise ValueError("`recognizer: whisper` needs `whisper_model`")
-        return self
 
 
 class EvaluationConfig(Section):

@@ -12,6 +12,8 @@ from revoice.config import Config, Section
 
 log = logging.getLogger(__name__)
 
+RENAMED = {"score.whisper_model": "score.model"}
+
 
 def load_config(values: Mapping[str, Any], source: str = "config.yaml") -> Config:
     """The configuration as a checked, typed value.
@@ -107,11 +109,13 @@ def _explain(fault: Any) -> tuple[str, str]:
     location = [
         part
         for part in fault["loc"]
-        if not str(part).startswith(("literal[", "list[")) and part != "[key]"
+        if not str(part).startswith(("literal[", "list[", "constrained-str")) and part != "[key]"
     ]
     key = ".".join(str(part) for part in location)
     if fault["loc"] and fault["loc"][-1] == "[key]":
         return key, ": not a name: letters, digits, _ . and - make one, a letter or digit first"
+    if fault["type"] == "extra_forbidden" and key in RENAMED:
+        return key, f" is called {RENAMED[key]} now"
     if fault["type"] == "extra_forbidden":
         section = _section(location[:-1])
         near = difflib.get_close_matches(str(location[-1]), section, 3, 0.5)

@@ -1,5 +1,10 @@
+# The Whisper that hears the scores: its name here, or None.
+WHISPER = experiments.whisper_of(CONFIG)
+
+
 rule evaluate:
     input:
+        unpack(lambda w: experiments.evaluated_from(CONFIG, w.experiment)),
         model="results/{experiment}/model.safetensors",
         meta="results/{experiment}/model.json",
         train="results/{experiment}/cuts/train.jsonl.gz",
@@ -17,11 +22,12 @@ rule evaluate:
         "../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=grown(4000),
+        mem_mb=grown(5000),
         runtime=grown(240),
         gpu=GPU,
     params:
         evaluation=section(CONFIG.evaluation),
+        initial=lambda w: experiments.initial_params(CONFIG, w.experiment),
         corpora=lambda w: CONFIG.experiments[w.experiment].corpora,
         code=code_of("evaluate"),
     message:
@@ -63,10 +69,35 @@ rule synthesize:
         "../scripts/synthesize.py"
 
 
+rule fetch_recognizer:
+    input:
+        published=RESOURCES / "pretrained.yaml",
+        given=lambda w: experiments.whisper_files(CONFIG, w.recognizer),
+    output:
+        choice="results/recognizers/{recognizer}/choice.json",
+    log:
+        "logs/fetch_recognizer/{recognizer}.log",
+    benchmark:
+        "results/benchmarks/fetch_recognizer/{recognizer}.tsv"
+    localrule: True
+    conda:
+        "../envs/evaluation.yaml"
+    resources:
+        mem_mb=500,
+        runtime=grown(60),
+    params:
+        model=lambda w: CONFIG.score.model if w.recognizer == WHISPER else w.recognizer,
+    message:
+        "{wildcards.recognizer}: fetching the recognizer's weights"
+    script:
+        "../scripts/fetch_recognizer.py"
+
+
 rule score:
     input:
         sentences="results/{experiment}/sentences.csv",
         audio="results/{experiment}/synthesis",
+        recognizer=f"results/recognizers/{WHISPER}/choice.json" if WHISPER else [],
     output:
         csv=report(
             "results/{experiment}/scores.csv",
@@ -83,7 +114,7 @@ rule score:
         "../envs/evaluation.yaml"
     threads: 2
     resources:
-        mem_mb=grown(4000),
+        mem_mb=grown(6000),
         runtime=grown(240),
     params:
         score=section(CONFIG.score),

@@ -70,7 +70,7 @@ rule summarize:
             name: {
                 "split": CONFIG.split.seed,
                 **experiments.codec_seed(CONFIG, name),
-                "synthesis": CONFIG.synthesis.seed,
+                "synthesis": experiments.synthesis_seeds(CONFIG),
             }
             for name in CONFIG.experiments
         },

@@ -23,29 +23,6 @@ rule fetch_voices:
         "../scripts/fetch_voices.py"
 
 
-rule fetch_recognizer:
-    input:
-        published=RESOURCES / "pretrained.yaml",
-    output:
-        choice="results/recognizers/{recognizer}/choice.json",
-    log:
-        "logs/fetch_recognizer/{recognizer}.log",
-    benchmark:
-        "results/benchmarks/fetch_recognizer/{recognizer}.tsv"
-    localrule: True
-    conda:
-        "../envs/synthetic.yaml"
-    resources:
-        mem_mb=500,
-        runtime=grown(60),
-    params:
-        model=lambda w: w.recognizer,
-    message:
-        "{wildcards.recognizer}: fetching the recognizer's weights"
-    script:
-        "../scripts/fetch_recognizer.py"
-
-
 rule write_sentences:
     input:
         cuts=lambda w: expand(

@@ -3,7 +3,7 @@
 import pandas as pd
 from revoice.config import ScoreConfig
 from revoice.evaluation.scoring import score_sentences
-from revoice.files import atomic
+from revoice.files import atomic, read_json
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
@@ -11,7 +11,8 @@ sentences = pd.read_csv(
     snakemake.input.sentences, dtype={"id": str, "speaker": str, "prompt_id": str}
 )
 config = ScoreConfig.model_validate(snakemake.params.score)
-clips, summary = score_sentences(sentences, config, snakemake.threads)
+choice = read_json(snakemake.input.recognizer) if snakemake.input.get("recognizer") else None
+clips, summary = score_sentences(sentences, config, snakemake.threads, choice)
 with atomic(snakemake.output.clips) as temporary:
     clips.to_csv(temporary, index=False)
 with atomic(snakemake.output.csv) as temporary:

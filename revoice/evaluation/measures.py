@@ -15,30 +15,33 @@ import librosa
 import numpy as np
 
 from revoice.config import ScoreConfig
-from revoice.evaluation.recognizers import RATE, Recognizer, load_pocketsphinx
+from revoice.evaluation.recognizers import RATE, Recognizer, load_pocketsphinx, load_whisper
 
 MEASURES = ("transcript", "similarity", "dnsmos")
 
 
-def measure_clip(path: str, language: str, prompt: str, config: ScoreConfig) -> dict[str, Any]:
+def measure_clip(
+    path: str, language: str, prompt: str, config: ScoreConfig, whisper: str | None = None
+) -> dict[str, Any]:
     """Measure one clip; the result depends on nothing that was measured before it.
 
     Args:
         path: an audio file, or "" for a clip that does not exist.
         prompt: another recording of the same speaker, or "".
+        whisper: the folder of the Whisper that hears it; None: pocketsphinx does.
 
     Returns:
         `transcript` (str), `similarity` (cosine of speaker embeddings, -1 to 1), `dnsmos`
-        (overall quality, 1 to 5), `seconds`; None for what is left out or failed, and `notes`,
-        {measure: reason}, for what failed.
+        (overall quality, 1 to 5), `duration` (seconds); None for what is left out or failed, and
+        `notes`, {measure: reason}, for what failed.
     """
-    result: dict[str, Any] = dict.fromkeys((*MEASURES, "seconds")) | {"notes": {}}
+    result: dict[str, Any] = dict.fromkeys((*MEASURES, "duration")) | {"notes": {}}
     if not path:
         return result
     samples, _ = librosa.load(path, sr=RATE, mono=True)
-    result["seconds"] = round(len(samples) / RATE, 3)
+    result["duration"] = round(len(samples) / RATE, 3)
     measures: dict[str, tuple[str | None, Callable[[], Any]]] = {
-        "transcript": (config.recognizer, lambda: transcribe(samples, language, config)),
+        "transcript": (config.recognizer, lambda: _recognizer(whisper)(samples, RATE, language)),
         "similarity": (config.similarity, lambda: round(speaker_similarity(samples, prompt), 4)),
         "dnsmos": (config.dnsmos, lambda: round(dnsmos(samples), 3)),
     }
@@ -50,20 +53,6 @@ def measure_clip(path: str, language: str, prompt: str, config: ScoreConfig) -> 
         except Exception as error:  # whatever a measure's package raises, the others go on
             result["notes"][name] = " ".join(str(error).split()) or type(error).__name__
     return result
-
-
-def transcribe(samples: np.ndarray, language: str, config: ScoreConfig) -> str:
-    """What the configured recognizer hears in (N,) float32 samples at 16 kHz.
-
-    Raises ValueError for a language other than English with pocketsphinx.
-    """
-    language = language.split("-")[0]
-    if config.recognizer == "whisper":
-        segments, _ = _whisper(str(config.whisper_model)).transcribe(
-            samples, language=language, temperature=0.0, condition_on_previous_text=False
-        )
-        return " ".join(segment.text.strip() for segment in segments)
-    return _pocketsphinx()(samples, RATE, language)
 
 
 def speaker_similarity(samples: np.ndarray, prompt: str) -> float:
@@ -84,14 +73,8 @@ def dnsmos(samples: np.ndarray) -> float:
 
 
 @cache
-def _pocketsphinx() -> Recognizer:
-    return load_pocketsphinx()
-
-
-@cache
-def _whisper(model: str) -> Any:
-    whisper = importlib.import_module("faster_whisper").WhisperModel
-    return whisper(model, device="auto", compute_type="auto", cpu_threads=1)
+def _recognizer(whisper: str | None) -> Recognizer:
+    return load_whisper(whisper) if whisper else load_pocketsphinx()
 
 
 @cache

@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import librosa
 import numpy as np
@@ -12,6 +12,23 @@ from numpy.typing import NDArray
 RATE = 16000  # Hz: what both hear
 # Samples (N,) float32 mono, their rate in Hz, and the language (`en`, `en-us`): the text heard.
 Recognizer = Callable[[NDArray[np.float32], int, str], str]
+# Without the last two faster-whisper would ask the network for them.
+WHISPER_FILES = ("model.bin", "config.json", "tokenizer.json")
+
+
+class Choice(TypedDict):
+    """What choice.json holds: Whisper in `folder`; where that is None, pocketsphinx."""
+
+    describe: str  # as tables name it: "whisper base (sha256 d01c3014)"
+    reason: str
+    folder: str | None
+
+
+def check_whisper(folder: str | Path) -> None:
+    """Raise FileNotFoundError for a folder without a model in CTranslate2's form."""
+    for file in WHISPER_FILES:
+        if not (Path(folder) / file).is_file():
+            raise FileNotFoundError(f"{folder} holds no Whisper model: there is no {file}")
 
 
 def load_whisper(folder: str | Path, threads: int = 1, compute_type: str = "float32") -> Recognizer:
@@ -23,11 +40,9 @@ def load_whisper(folder: str | Path, threads: int = 1, compute_type: str = "floa
     Args:
         compute_type: as CTranslate2 names them; `int8` takes two thirds of the time.
 
-    Raises FileNotFoundError for a folder without a model.
+    Raises FileNotFoundError as `check_whisper`.
     """
-    for file in ("model.bin", "config.json", "tokenizer.json"):
-        if not (Path(folder) / file).is_file():  # faster-whisper would ask the network for them
-            raise FileNotFoundError(f"{folder} holds no Whisper model: there is no {file}")
+    check_whisper(folder)
     whisper = importlib.import_module("faster_whisper").WhisperModel
     model = whisper(str(folder), device="cpu", compute_type=compute_type, cpu_threads=threads)
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from joblib import Parallel, delayed
 from revoice.config import ScoreConfig
 from revoice.evaluation.measures import MEASURES, measure_clip
 from revoice.evaluation.normalize import join_compounds, normalize
+from revoice.evaluation.recognizers import Choice
 
 MISSING = "not available: "  # where a number would be, before the reason
 LONG = 6  # words from which on a sentence counts in `wer_6`
@@ -27,38 +29,54 @@ log = logging.getLogger(__name__)
 
 
 def score_sentences(
-    sentences: pd.DataFrame, config: ScoreConfig, threads: int = 1
+    sentences: pd.DataFrame,
+    config: ScoreConfig,
+    threads: int = 1,
+    choice: Choice | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure every sentence as recording, codec reconstruction and synthesis.
 
     Args:
-        sentences: one row per sentence with the columns `COLUMNS`. `prompt`, `recording`,
+        sentences: one row per synthesis with the columns `COLUMNS`; of several with the same id
+            the recording and its reconstruction are measured once. `prompt`, `recording`,
             `reconstruction` and `synthesis` are paths of audio files, empty where there is
-            none; other columns (`ended`, `frames`) are carried along.
+            none; other columns (`seed`, `ended`, `frames`) are of the synthesis, and go with it.
         threads: processes that measure clips side by side; they change no result.
+        choice: what `recognizer: whisper` has come to: see `choose_recognizer`.
 
     Returns:
-        Clips, one row per sentence and kind (see `measure_clip` for its numbers; `words` and
-        `errors` are those of the word error rate, `notes` says what could not be measured and
-        why), and the summary of `summarize`.
+        Clips, one row each (see `measure_clip` for its numbers; `words` and `errors` are those of
+        the word error rate, `heard_by` names the recognizer, `notes` says what could not be
+        measured and why), and the summary of `summarize`.
 
-    Raises ValueError for a missing column, FileNotFoundError for a file that a row names.
+    Raises ValueError for a missing column or choice, FileNotFoundError for a file that a row names.
     """
+    by = measured_by(config, choice)
     if missing := [column for column in COLUMNS if column not in sentences.columns]:
         raise ValueError(f"the table of sentences lacks the columns {', '.join(missing)}")
-    rows = [_clip(sentence, kind) for _, sentence in sentences.iterrows() for kind in KINDS]
+    repeated = sentences["id"].duplicated()
+    rows = [
+        _clip(sentence, kind)
+        for again, (_, sentence) in zip(repeated, sentences.iterrows(), strict=True)
+        for kind in KINDS
+        if kind == "synthesis" or not again
+    ]
     for row in rows:
         for path in (row["wav"], row["prompt"]):
             if path and not Path(path).is_file():
                 raise FileNotFoundError(f"{path}, of sentence {row['id']!r}, does not exist")
+    log.info("heard by %(heard_by)s (%(heard_reason)s)", by)
     started = time.perf_counter()
+    whisper = choice["folder"] if choice else None
     measured = Parallel(n_jobs=threads)(
-        delayed(measure_clip)(row["wav"], row["language"], row["prompt"], config) for row in rows
+        delayed(measure_clip)(row["wav"], row["language"], row["prompt"], config, whisper)
+        for row in rows
     )
     seconds = time.perf_counter() - started
     log.info("%d clips in %.1f s, %.2f s each", len(rows), seconds, seconds / max(len(rows), 1))
-    clips = pd.DataFrame([_counted(r | values) for r, values in zip(rows, measured, strict=True)])
-    return clips, summarize(clips, config)
+    both = zip(rows, measured, strict=True)
+    clips = pd.DataFrame([_counted(row | values, by["heard_by"]) for row, values in both])
+    return clips, summarize(clips, config, by)
 
 
 def word_errors(text: str, transcript: str, language: str = "en") -> tuple[int, int]:
@@ -71,16 +89,16 @@ def word_errors(text: str, transcript: str, language: str = "en") -> tuple[int, 
     return counts.substitutions + counts.deletions + counts.insertions, len(reference)
 
 
-def summarize(clips: pd.DataFrame, config: ScoreConfig) -> pd.DataFrame:
+def summarize(clips: pd.DataFrame, config: ScoreConfig, by: Mapping[str, str]) -> pd.DataFrame:
     """One row per kind over the sentences that have a recording.
 
     Columns: `row`; `clips`, those that exist; `wer`, all errors over all words; `wer_6`, the same
-    over sentences of six words or more; `similarity`, `dnsmos` and `seconds`, means over the
-    clips; `words`, `words_6`; `wer_by`, `similarity_by`, `dnsmos_by`, the packages with their
-    versions; `notes`. A measure without a number says "not available: " and why.
+    over sentences of six words or more; `similarity`, `dnsmos` and `duration`, means over the
+    clips; `ended`, the share of syntheses that the AR ended, None for other kinds; `words` and
+    `words_6` behind the error rates; those of `measured_by`; `notes`. A measure without a number
+    says "not available: " and why.
     """
     recorded = clips.loc[(clips["kind"] == "recording") & (clips["wav"] != ""), "id"]
-    by = measured_by(config)
     rows = []
     for kind, title in KINDS.items():
         of_kind = clips[(clips["kind"] == kind) & clips["id"].isin(recorded)]
@@ -94,7 +112,8 @@ def summarize(clips: pd.DataFrame, config: ScoreConfig) -> pd.DataFrame:
                 "wer_6": _rate(long, of_kind, config.recognizer),
                 "similarity": _mean(of_kind, "similarity", config.similarity),
                 "dnsmos": _mean(of_kind, "dnsmos", config.dnsmos),
-                "seconds": _mean(of_kind, "seconds", "duration"),
+                "duration": _mean(of_kind, "duration", "duration"),
+                "ended": _share_ended(of_kind) if kind == "synthesis" else None,
                 "words": int(heard["words"].sum()),
                 "words_6": int(long["words"].sum()),
                 **by,
@@ -104,20 +123,29 @@ def summarize(clips: pd.DataFrame, config: ScoreConfig) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def measured_by(config: ScoreConfig) -> dict[str, str]:
-    """The packages behind the columns, with versions: {"wer_by": "pocketsphinx 5.1.1", ...}."""
-    recognizer = "faster-whisper" if config.recognizer == "whisper" else config.recognizer
-    named = {"wer_by": recognizer, "similarity_by": config.similarity, "dnsmos_by": config.dnsmos}
+def measured_by(config: ScoreConfig, choice: Choice | None = None) -> dict[str, str]:
+    """What is behind the columns, and why it is that recognizer.
+
+    {"heard_by": "pocketsphinx 5.1.1", "heard_reason": "as configured", "similarity_by": ...}
+
+    Raises ValueError for `recognizer: whisper` without a choice.
+    """
+    named = {"similarity_by": config.similarity, "dnsmos_by": config.dnsmos}
     by = {column: _with_version(package) for column, package in named.items()}
-    if config.recognizer == "whisper":
-        by["wer_by"] += f", {Path(str(config.whisper_model)).name}"
-    return by
+    if config.recognizer != "whisper":
+        return {"heard_by": _with_version(config.recognizer), "heard_reason": "as configured"} | by
+    if choice is None:
+        raise ValueError("`recognizer: whisper` needs the choice of a model")
+    heard_by = choice["describe"] if choice["folder"] else _with_version("pocketsphinx")
+    return {"heard_by": heard_by, "heard_reason": choice["reason"]} | by
 
 
 def _clip(sentence: pd.Series, kind: str) -> dict[str, Any]:
     """The columns of one clip that are known before it is measured."""
     texts = {c: _text(sentence[c]) for c in ("id", "text", "language", "speaker", "prompt_id")}
-    carried = {c: sentence[c] for c in sentence.index if c not in COLUMNS}
+    carried = {
+        c: sentence[c] if kind == "synthesis" else "" for c in sentence.index if c not in COLUMNS
+    }
     # a recording compared with itself would look like a perfect voice
     prompt = "" if texts["prompt_id"] == texts["id"] else _text(sentence["prompt"])
     return texts | {"prompt": prompt, "kind": kind, "wav": _text(sentence[kind])} | carried
@@ -127,14 +155,16 @@ def _text(value: Any) -> str:
     return "" if pd.isna(value) else str(value)
 
 
-def _counted(row: dict[str, Any]) -> dict[str, Any]:
-    """A clip with its word errors and its notes as one line."""
+def _counted(row: dict[str, Any], recognizer: str) -> dict[str, Any]:
+    """A clip with its word errors, who heard it, and its notes as one line."""
     transcript, notes = row["transcript"], row["notes"]
+    heard_by = "" if transcript is None else recognizer
     if not row["wav"] and row["kind"] == "synthesis":
         transcript, notes = "", {"synthesis": "no sound, so all words count as missed"}
     errors, words = word_errors(row["text"], transcript or "", row["language"])
     told = "; ".join(f"{measure}: {reason}" for measure, reason in notes.items())
-    return row | {"notes": told, "words": words, "errors": None if transcript is None else errors}
+    counts = {"words": words, "errors": None if transcript is None else errors}
+    return row | {"notes": told, **counts, "heard_by": heard_by}
 
 
 def _rate(heard: pd.DataFrame, of_kind: pd.DataFrame, wanted: str | None) -> float | str:
@@ -147,6 +177,12 @@ def _rate(heard: pd.DataFrame, of_kind: pd.DataFrame, wanted: str | None) -> flo
 def _mean(of_kind: pd.DataFrame, measure: str, wanted: str | None) -> float | str:
     values = of_kind[measure].dropna()
     return _or_reason(values.mean() if len(values) else None, of_kind, measure, wanted)
+
+
+def _share_ended(of_kind: pd.DataFrame) -> float | None:
+    if "ended" not in of_kind or of_kind.empty:
+        return None
+    return round(float(of_kind["ended"].astype(bool).mean()), 4)
 
 
 def _or_reason(
@@ -170,7 +206,7 @@ def _reasons(of_kind: pd.DataFrame, measure: str) -> pd.Series:
 def _remarks(of_kind: pd.DataFrame) -> str:
     """What a reader of the summary must know: clips left out of a number, and why."""
     return "; ".join(
-        f"{measure} of {count} of {len(of_kind)} sentences: {reason}"
+        f"{measure} of {count} of {len(of_kind)} clips: {reason}"
         for measure in (*MEASURES, "synthesis")
         for reason, count in _reasons(of_kind, measure).items()
     )

@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,11 +116,15 @@ def choose_utterances(
 
 
 def write_spoken(
-    folder: str | Path, utterances: Sequence[Utterance], spoken: Sequence[Synthesis], codec: Codec
+    folder: str | Path,
+    utterances: Sequence[Utterance],
+    spoken: Mapping[int, Sequence[Synthesis]],
+    codec: Codec,
 ) -> pd.DataFrame:
     """Write `{id}.wav`, and `{id}-codec.wav` of an utterance with a recording, as 16-bit WAV.
 
-    Returns a row per utterance, as `revoice.evaluation.scoring.score_sentences` reads it.
+    `spoken` is seed to a synthesis per utterance; those after the first are `{id}-seed{seed}.wav`.
+    Returns a row per utterance and seed, as `revoice.evaluation.scoring.score_sentences` reads it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,22 +135,21 @@ def write_spoken(
         return path.as_posix()
 
     rows = []
-    for utterance, result in zip(utterances, spoken, strict=True):
-        name, cut, prompt, codes = utterance.id, utterance.cut, utterance.prompt, result.codes
-        if not len(codes):
-            log.warning("%s: EOS at the first step, nothing is spoken", name)
-        elif not result.ended:
-            log.warning("%s: no EOS within %d frames", name, len(codes))
-        rows.append(
-            {c: getattr(utterance, c) for c in ("id", "text", "language", "speaker")}
-            | {
-                "prompt_id": prompt.id,
-                "recording": cut.recording.sources[0].source if cut else None,
-                "prompt": prompt.recording.sources[0].source,
-                "reconstruction": decoded(cut.load_codes(), f"{name}-codec") if cut else None,
-                "synthesis": decoded(codes, name) if len(codes) else None,
-                "ended": result.ended,
-                "frames": len(codes),
-            }
-        )
+    for utterance, *results in zip(utterances, *spoken.values(), strict=True):
+        name, cut, prompt = utterance.id, utterance.cut, utterance.prompt
+        known = {c: getattr(utterance, c) for c in ("id", "text", "language", "speaker")} | {
+            "prompt_id": prompt.id,
+            "recording": cut.recording.sources[0].source if cut else None,
+            "prompt": prompt.recording.sources[0].source,
+            "reconstruction": decoded(cut.load_codes(), f"{name}-codec") if cut else None,
+        }
+        for number, (seed, result) in enumerate(zip(spoken, results, strict=True)):
+            frames, file = len(result.codes), f"{name}-seed{seed}" if number else name
+            if not frames:
+                log.warning("%s: EOS at the first step, nothing is spoken", file)
+            elif not result.ended:
+                log.warning("%s: no EOS within %d frames", file, frames)
+            synthesis = decoded(result.codes, file) if frames else None
+            told = {"seed": seed, "ended": result.ended, "frames": frames}
+            rows.append(known | {"synthesis": synthesis} | told)
     return pd.DataFrame(rows)

@@ -5,15 +5,15 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from revoice.config import LoraConfig
-from revoice.model import PARTS
-from revoice.model.checkpoint import build
+from revoice.model import PARTS, Part
+from revoice.model.checkpoint import build, load_part
 from revoice.model.valle import AR, NAR
 
 M = TypeVar("M", bound=AR | NAR)
@@ -97,6 +97,20 @@ def match(model: nn.Module, glob: str, where: str) -> list[str]:
     hint = f"\nDid you mean {' or '.join(counts)}?" if near else ""
     parts = ", ".join(dict.fromkeys(name.split(".")[0] for name in names))
     raise ValueError(f'{where} = "{glob}" matches no parameter.{hint} The model has: {parts}')
+
+
+def load_initial(
+    part: Part, init: str, languages: Mapping[str, str], text_symbols: int, seed: int
+) -> tuple[AR | NAR, dict[str, Any]]:
+    """A part as its training starts from it, and what the JSON of `init`, a model's stem, says.
+
+    It grows as in `grow`, which raises ValueError, where languages are new or symbols are missing.
+    """
+    model, meta = load_part(part, init)
+    symbols = max(text_symbols, model.config.text_symbols)
+    if languages or symbols > model.config.text_symbols:
+        model = grow(model, languages, symbols, seed)
+    return model, meta
 
 
 def grow(

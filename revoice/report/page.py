@@ -18,11 +18,17 @@ from revoice.evaluation.scoring import KINDS
 from revoice.files import atomic, read_json, sha256
 from revoice.model import PARTS
 from revoice.report.curves import VALUES, panel, read_metrics
-from revoice.report.scores import explanations, read_scores, score_text, score_titles
+from revoice.report.scores import (
+    explanations,
+    made_recognizer,
+    read_scores,
+    score_text,
+    score_titles,
+)
 from revoice.report.tables import (
-    NOTES,
     evaluation_table,
     flatten,
+    loss_notes,
     number_text,
     quantizer_table,
     quantizers_by_phase,
@@ -34,7 +40,11 @@ PACKAGES = ["revoice", "snakemake", "lhotse", "torch", "encodec", "pyworld-prebu
 TRAINING = {"parameters": "Parameters", "trainable_parameters": "Trained", "steps": "Steps"}
 TRAINING |= {"epochs": "Epochs", "best_epoch": "Best epoch", "best_step": "Best step"}
 TRAINING |= {"minutes": "Minutes", "peak_memory_mb": "Peak memory MB", "device": "Device"}
-FIGURES = {"seconds": "{:.1f}\u202fs", "similarity": "similarity {:.2f}", "dnsmos": "DNSMOS {:.2f}"}
+FIGURES = {
+    "duration": "{:.1f}\u202fs",
+    "similarity": "similarity {:.2f}",
+    "dnsmos": "DNSMOS {:.2f}",
+}
 TEXTS = dict.fromkeys(("id", "speaker", "prompt_id"), str)  # columns that may look like numbers
 
 
@@ -100,7 +110,6 @@ def write_page(path: str | Path, media: str | Path, experiments: Sequence[Experi
         html = environment.get_template("index.html.j2").render(
             experiments=[_shown(experiment, link) for experiment in experiments],
             comparison=_table(compare(experiments)),
-            footnotes=NOTES["losses"],
             versions=versions(),
         )
     with atomic(path) as temporary:
@@ -137,6 +146,7 @@ def _shown(experiment: Experiment, link: Link) -> dict[str, Any]:
     seeds = {f"{part.upper()} training": train["seed"] for part, train in trained.items()}
     seeds |= experiment.seeds
     quantizers = quantizer_table(evaluation)
+    first = experiment.clips.drop_duplicates(["id", "kind"])  # of a sentence spoken several times
     return {
         "name": experiment.name,
         "scratch": config.get("init") == "scratch",
@@ -146,7 +156,7 @@ def _shown(experiment: Experiment, link: Link) -> dict[str, Any]:
         "trained": [part.upper() for part in experiment.training],
         "scores": _scores(experiment.scores),
         "explanations": explanations(experiment.scores),
-        "sentences": [_sentence(r, link) for _, r in experiment.clips.groupby("id", sort=False)],
+        "sentences": [_sentence(r, link) for _, r in first.groupby("id", sort=False)],
         "evaluation": _table(evaluation_table(evaluation)),
         "quantizers": _table(quantizers_by_phase(quantizers)) if len(quantizers) else None,
         "training": _training(experiment.training),
@@ -155,7 +165,8 @@ def _shown(experiment: Experiment, link: Link) -> dict[str, Any]:
             for part, metrics in experiment.metrics.items()
             for value in VALUES
         ],
-        "made_by": evaluation.get("made_by", {}),
+        "footnotes": loss_notes(evaluation),
+        "made_by": evaluation.get("made_by", {}) | made_recognizer(experiment.scores),
         "seeds": ", ".join(f"{what} {seed}" for what, seed in seeds.items()),
         "config": {k: v for k, v in flatten(config).items() if v not in (None, [], {})},
     }

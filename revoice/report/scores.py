@@ -13,9 +13,9 @@ from revoice.report.tables import NOTES, write_markdown
 def read_scores(path: str | Path) -> pd.DataFrame:
     """`scores.csv`, where a number that stands in a column with reasons is a number again."""
     scores = pd.read_csv(path, keep_default_na=False)
-    for column in ("wer", "wer_6", "similarity", "dnsmos", "seconds"):
-        values = scores[column].tolist()
-        scores[column] = [v if str(v).startswith(MISSING) else float(v) for v in values]
+    for column in ("wer", "wer_6", "similarity", "dnsmos", "duration", "ended"):
+        values = scores[column].astype(object)
+        scores[column] = [v if str(v).startswith(MISSING) or v == "" else float(v) for v in values]
     return scores
 
 
@@ -24,11 +24,13 @@ def score_titles(summary: pd.DataFrame) -> dict[str, tuple[str, str]]:
     by = summary.iloc[0]
     return {
         "clips": ("Clips", ""),
-        "wer": ("WER %", by["wer_by"]),
-        "wer_6": (f"WER %, {LONG} words or more", by["wer_by"]),
+        "words": ("Words", ""),
+        "wer": ("WER %", by["heard_by"]),
+        "wer_6": (f"WER %, {LONG} words or more", by["heard_by"]),
         "similarity": ("Speaker similarity", by["similarity_by"]),
         "dnsmos": ("DNSMOS", by["dnsmos_by"]),
-        "seconds": ("Mean seconds", ""),
+        "duration": ("Mean seconds", ""),
+        "ended": ("Ended %", ""),
     }
 
 
@@ -40,14 +42,20 @@ def write_scores(summary: pd.DataFrame, made_by: Mapping[str, str], markdown: st
         shown[title] = [score_text(column, value) for value in summary[column]]
     aligned = ["left", *["right"] * (len(shown.columns) - 1)]
     lines = [shown.to_markdown(index=False, disable_numparse=True, colalign=aligned), ""]
-    write_markdown(markdown, lines, explanations(summary), made_by)
+    write_markdown(markdown, lines, explanations(summary), {**made_by, **made_recognizer(summary)})
+
+
+def made_recognizer(summary: pd.DataFrame) -> dict[str, str]:
+    """What heard the clips, and why it did, as it stands under tables."""
+    by = summary.iloc[0]
+    return {"recognizer": f"{by['heard_by']}; {by['heard_reason']}"}
 
 
 def score_text(column: str, value: Any) -> str:
-    """A number of the summary as it is shown; a reason stays as it is."""
-    if isinstance(value, str) or column == "clips":
-        return str(value)
-    return f"{100 * value:.1f}" if column.startswith("wer") else f"{value:.2f}"
+    """A number of the summary as it is shown; a reason stays as it is, "–" says that none fits."""
+    if isinstance(value, str) or column in {"clips", "words"}:
+        return str(value) or "–"
+    return f"{100 * value:.1f}" if column.startswith(("wer", "ended")) else f"{value:.2f}"
 
 
 def explanations(summary: pd.DataFrame) -> list[str]:

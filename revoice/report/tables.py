@@ -18,15 +18,22 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> pd.DataFrame:
     """The table `Phase | loss | Top10Accuracy` of one experiment: AR Train, Valid, Test, then NAR.
 
     `evaluation` is {"ar": {"train": {"loss", "top10_accuracy", "positions"}, "dev", "test"},
-    "nar": {...}}; the loss is per position. A part or split that is absent has no row.
+    "nar": {...}}; the loss is per position. A part or split that is absent has no row. Its
+    `initial`, where there is one, holds the same of the model before any step: AR Initial Valid...
     """
     rows = [
-        (f"{part.upper()} {phase}", *(evaluation[part][split][value] for value in VALUES))
+        (f"{part.upper()} {when}{phase}", *(parts[part][split][value] for value in VALUES))
+        for when, parts in (("Initial ", evaluation.get("initial", {})), ("", evaluation))
         for part in PARTS
         for split, phase in PHASES.items()
-        if split in evaluation.get(part, {})
+        if split in parts.get(part, {})
     ]
     return pd.DataFrame(rows, columns=["Phase", *VALUES.values()])
+
+
+def loss_notes(evaluation: Mapping[str, Any]) -> list[str]:
+    """What the rows and columns of `evaluation_table` mean."""
+    return [*NOTES["losses"], *([NOTES["initial"]] if "initial" in evaluation else [])]
 
 
 def quantizer_table(evaluation: Mapping[str, Any]) -> pd.DataFrame:
@@ -55,15 +62,15 @@ def quantizers_by_phase(quantizers: pd.DataFrame) -> pd.DataFrame:
 def write_tables(evaluation: Mapping[str, Any], markdown: str | Path, csv: str | Path) -> None:
     """Write `table.md`, with the NAR's quantizers and what made it, and `table.csv`.
 
-    The CSV holds the record's columns for the six phases and, with a value in `quantizer`, the
-    NAR's quantizers. `evaluation` is as for `evaluation_table`; its `made_by` is {what: which},
+    The CSV holds the record's columns for the phases and, with a value in `quantizer`, the NAR's
+    quantizers. `evaluation` is as for `evaluation_table`; its `made_by` is {what: which},
     e.g. {"codec": ...}.
     """
     table, quantizers = evaluation_table(evaluation), quantizer_table(evaluation)
     lines = [to_markdown(table), ""]
     if len(quantizers):
         lines += ["NAR per quantizer:", "", to_markdown(quantizers_by_phase(quantizers)), ""]
-    write_markdown(markdown, lines, NOTES["losses"], evaluation.get("made_by", {}))
+    write_markdown(markdown, lines, loss_notes(evaluation), evaluation.get("made_by", {}))
     whole = pd.concat([table.assign(quantizer=""), quantizers.astype({"quantizer": object})])
     with atomic(csv) as temporary:
         whole[["Phase", "quantizer", "loss", "Top10Accuracy"]].to_csv(temporary, index=False)

@@ -13,8 +13,8 @@ from lhotse import CutSet
 
 from revoice.config import TrainConfig
 from revoice.model import PARTS, Part
-from revoice.model.checkpoint import build, load_part
-from revoice.model.finetune import add_lora, freeze, grow
+from revoice.model.checkpoint import build
+from revoice.model.finetune import add_lora, freeze, load_initial
 from revoice.model.valle import AR, NAR, ModelConfig
 from revoice.training.data import CodesDataset, Sampler
 from revoice.training.distributed import Ranks
@@ -91,10 +91,7 @@ def make_model(job: Job, config: TrainConfig) -> tuple[AR | NAR, dict[str, Any]]
             durations = symbol_frames(cuts, model.config.text_symbols)
             setattr(model, f"{job.part}_symbol_frames", durations)
         return model, {}
-    model, meta = load_part(job.part, job.init)
-    if job.new_languages or job.text_symbols > model.config.text_symbols:
-        symbols = max(job.text_symbols, model.config.text_symbols)
-        model = grow(model, job.new_languages, symbols, config.seed)
+    model, meta = load_initial(job.part, job.init, job.new_languages, job.text_symbols, config.seed)
     sizes = replace(model.config, dropout=config.dropout)
     return build(job.part, sizes, model.state_dict(), job.init), meta
 

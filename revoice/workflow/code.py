@@ -40,7 +40,7 @@ READS = {
     "training.distributed training.examples training.job training.launch training.metrics "
     "training.mixing training.objective training.optim training.pace training.setup "
     "training.state training.train",
-    "evaluate": f"codec.identity {MODEL} model.losses text.framing training.data "
+    "evaluate": f"codec.identity {MODEL} model.finetune model.losses text.framing training.data "
     "training.objective evaluation.evaluate evaluation.trained",
     "synthesize": f"codec.files codec.identity {MODEL} model.generate model.prompts {TEXT} "
     "text.framing evaluation.sentences evaluation.trained",

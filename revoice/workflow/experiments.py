@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from revoice.codec import check_codec, differences, in_words
-from revoice.config import ORIGINALS, STARTS, Config, Part
+from revoice.config import ORIGINALS, STARTS, Config, Part, TrainConfig
 from revoice.files import RESOURCES, read_json
 from revoice.text import load_tokenizer
 from revoice.workflow.code import codec_code
@@ -91,7 +91,7 @@ def initial_model(config: Config, name: str, part: Part) -> str | None:
 
 
 def given_name(init: str) -> str:
-    """What a model that is given as a file is called here, or `vallex`, or `base`."""
+    """What a model that is given as a path is called here, or `vallex`, or `base`."""
     words = {"vallex": "vallex", os.path.relpath(BASE): "base"}
     if init in words:
         return words[init]
@@ -202,11 +202,34 @@ def training_inputs(config: Config, name: str, part: Part) -> dict[str, str]:
     """What the training of a part reads, besides codes and codec."""
     files = {split: f"results/{name}/cuts/{split}.jsonl.gz" for split in ("train", "dev")}
     files["tokenizer"] = tokenizer_of(config, name)
-    if init := initial_model(config, name, part):
-        files |= {"init": init, "init_meta": str(Path(init).with_suffix(".json"))}
-        if config.experiments[name].init in config.experiments:
-            files["trained"] = str(Path(init).with_name("training.json"))
+    return files | initial_files(config, name, part)
+
+
+def initial_files(config: Config, name: str, part: Part) -> dict[str, str]:
+    """What a part starts from, if it is anything: `init`, and what belongs to it."""
+    if not (init := initial_model(config, name, part)):
+        return {}
+    files = {"init": init, "init_meta": str(Path(init).with_suffix(".json"))}
+    if config.experiments[name].init in config.experiments:
+        files["trained"] = str(Path(init).with_name("training.json"))
     return files
+
+
+def evaluated_from(config: Config, name: str) -> dict[str, str]:
+    """The files of `initial_files` of both parts: `init_ar`, `init_nar`, ..."""
+    return {
+        f"{key}_{part}": path
+        for part in get_args(Part)
+        for key, path in initial_files(config, name, part).items()
+    }
+
+
+def initial_params(config: Config, name: str) -> dict[str, Any]:
+    """How the parts grow before their training: new languages, and seeds of the new rows."""
+    experiment = config.experiments[name]
+    untrained = TrainConfig(steps=1)  # as a part that is not trained is taken over
+    seeds = {part: (getattr(experiment, part) or untrained).seed for part in get_args(Part)}
+    return {"languages": experiment.new_languages, "seeds": seeds}
 
 
 def training_params(config: Config, name: str, part: Part) -> dict[str, Any]:
@@ -220,6 +243,26 @@ def training_params(config: Config, name: str, part: Part) -> dict[str, Any]:
         "model": experiment.model.model_dump(mode="json") if scratch else None,
         "new_languages": experiment.new_languages,
     }
+
+
+def synthesis_seeds(config: Config) -> int | str:
+    """The seed that sentences are spoken with, or of several the first and the last."""
+    first, times = config.synthesis.seed, config.synthesis.repeats
+    return first if times == 1 else f"{first} to {first + times - 1}"
+
+
+def whisper_of(config: Config) -> str | None:
+    """What the Whisper that hears the scores is called in `results/recognizers`; None: another."""
+    model = config.score.model
+    if config.score.recognizer != "whisper":
+        return None
+    return given_name(model) if "/" in model else model
+
+
+def whisper_files(config: Config, name: str) -> list[str]:
+    """The weights of a Whisper by that name, where its folder is given."""
+    model = config.score.model
+    return [str(Path(model, "model.bin"))] if "/" in model and name == whisper_of(config) else []
 
 
 def trained_files(config: Config, file: str) -> list[str]:

@@ -96,5 +96,6 @@ def config(**values: Any) -> dict[str, Any]:
         },
         "evaluation": {"max_train_cuts": 10},
         "synthesis": {"sentences": 2, "prompt_seconds": 0.3},
+        "score": {"recognizer": "pocketsphinx"},
     }
     return small | values

@@ -121,6 +121,11 @@ def test_section_named_like_a_key_of_its_own() -> None:
         ),
         ({"synthesis__nar": "mean"}, "synthesis.nar = 'mean': Input should be 'expected' or"),
         ({"experiments": {}}, "experiments = {}: "),
+        (
+            {"score__model": "tiny"},
+            "score.model = 'tiny': Input should be 'base'; or: String should match pattern '/'",
+        ),
+        ({"score__whisper_model": "models/tiny"}, "score.whisper_model is called score.model now"),
         ({"corpora__my corpus": {"kind": "asterisk"}}, "corpora.my corpus: not a name"),
         ({"corpora__../up": {"kind": "asterisk"}}, "corpora.../up: not a name"),
     ],
@@ -182,7 +187,6 @@ def test_every_fault_has_a_line() -> None:
         ),
         ({"codecs": {"base": {"kind": "world"}}}, "codecs.base: this is the base voice's own"),
         ({"experiments__demo__corpora": ["your"]}, "experiments.demo.corpora: no corpus is called"),
-        ({"score__recognizer": "whisper"}, "score: `recognizer: whisper` needs `whisper_model`"),
     ],
 )
 def test_what_does_not_fit_together(values: dict[str, Any], expected: str) -> None:
@@ -191,7 +195,7 @@ def test_what_does_not_fit_together(values: dict[str, Any], expected: str) -> No
     assert len(message.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["codec", "base"])
+@pytest.mark.parametrize("name", ["codec", "base", "recognizers"])
 def test_names_that_results_use_are_taken(name: str) -> None:
     experiments = {name: MINIMAL["experiments"]["demo"]}
     assert f"experiments.{name}: this name is taken" in complaint(experiments=experiments)

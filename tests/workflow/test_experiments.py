@@ -38,7 +38,8 @@ FEW: dict[str, Any] = {
     "valid_every": 2,
     "checkpoint_every": 2,
 }
-PHASES = ["AR Train", "AR Valid", "AR Test", "NAR Train", "NAR Valid", "NAR Test"]
+PHASES = ["AR Initial Valid", "AR Initial Test", "NAR Initial Valid", "NAR Initial Test"]
+PHASES += ["AR Train", "AR Valid", "AR Test", "NAR Train", "NAR Valid", "NAR Test"]
 VALLEX = ModelConfig("vallex", 64, 1, 1, 2048, languages=("en", "zh", "ja"), pad=3)
 VALLE = ModelConfig("valle", 64, 1, 1, 48)
 
@@ -185,6 +186,10 @@ def test_every_run_has_the_records_table(record: Record) -> None:
         ]
         assert [line.split("|")[1].strip() for line in shown[2 : 2 + len(PHASES)]] == PHASES
         assert (record.folder / f"results/{name}/curves.svg").stat().st_size
+        losses = phases.set_index("Phase")["loss"]
+        assert losses["AR Initial Valid"] != losses["AR Valid"]
+        if not record.config.experiments[name].nar:
+            assert losses["NAR Initial Valid"] == losses["NAR Valid"]
 
 
 def test_the_summary_says_what_differs(record: Record) -> None:
@@ -394,7 +399,7 @@ def test_the_record_at_full_size(tmp_path: Path, snakemake: Snakemake) -> None:
     run = snakemake(tmp_path, "-n").succeeded()
     expected = "fetch_codec fit_codec fetch_corpus fetch_recipe fetch_pretrained import_checkpoint"
     expected += " resample manifests encode tokenize_text select_cuts train_ar train_nar assemble"
-    expected += " evaluate synthesize score tabulate summarize index"
+    expected += " evaluate synthesize fetch_recognizer score tabulate summarize index"
     assert run.rules == sorted(expected.split())
     experiments = load_config(yaml.safe_load((tmp_path / "config.yaml").read_text())).experiments
     for rule in ("select_cuts", "train_ar", "train_nar", "assemble", "evaluate", "score"):
@@ -432,11 +437,12 @@ def test_models_grow_from_others(record: Record, copy: Path, snakemake: Snakemak
     for language in small.COUNTING:
         small.write_counting(copy, speaker, language)
     config = growing(record)
-    targets = [f"results/{name}/model.safetensors" for name in ("second", "grown", "further/ar")]
+    targets = [f"results/{name}/evaluation.json" for name in ("second", "grown")]
+    targets += ["results/further/ar/model.safetensors"]
     run = snakemake(copy, *targets, *ONE_THREAD, config=config, timeout=1800).succeeded()
 
     # What the record has made stands; `second` starts from the parts of `first`
-    jobs = ["assemble grown", "assemble second"]
+    jobs = [f"{rule} {name}" for rule in ("assemble", "evaluate") for name in ("grown", "second")]
     for language in small.COUNTING:
         jobs += [f"index {language}", f"manifests {language}"]
         for shard in (copy / "results/corpora" / language / "shards").glob("*.tsv"):
@@ -447,6 +453,12 @@ def test_models_grow_from_others(record: Record, copy: Path, snakemake: Snakemak
         jobs += [f"{rule} {name}" for name in ("first", "second", "grown")]
     jobs += ["select_cuts further", "train_ar further"]
     assert run.jobs == sorted(jobs)
+
+    for name in ("second", "grown"):  # which train the AR alone, and start from what has grown
+        evaluation = read_json(copy / f"results/{name}/evaluation.json")
+        for split in ("dev", "test"):
+            assert evaluation["initial"]["nar"][split] == evaluation["nar"][split]
+            assert evaluation["initial"]["ar"][split] != evaluation["ar"][split]
 
     tokenizers = [load_tokenizer(copy / f"results/text/{text}/tokenizer.json") for text in texts]
     first, second, vallex, further = (tokenizer.symbols for tokenizer in tokenizers)

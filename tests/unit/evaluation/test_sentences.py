@@ -81,20 +81,29 @@ def test_what_is_spoken_is_written(
     cuts: list, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     utterances = choose_utterances(cuts[:2], cuts[2:], 2, ["so so"], 0.3, seed=1)
-    frames, ended = [7, 5, 0], [True, False, True]
-    spoken = [
-        Synthesis(np.zeros((n, 8), np.int16), end, -1.0)
-        for n, end in zip(frames, ended, strict=True)
-    ]
+    frames, ended = {3: [7, 5, 0], 4: [4, 0, 6]}, [True, False, True]
+    spoken = {
+        seed: [
+            Synthesis(np.zeros((n, 8), np.int16), end, -1.0)
+            for n, end in zip(lengths, ended, strict=True)
+        ]
+        for seed, lengths in frames.items()
+    }
     table = write_spoken(tmp_path / "spoken", utterances, spoken, Clicks())
-    assert {*COLUMNS, "ended", "frames"} == set(table.columns)
-    assert table["frames"].tolist() == frames
-    assert table["ended"].tolist() == ended
-    assert table[[*KINDS]].notna().sum().tolist() == [2, 2, 2]
-    first, second, _ = table.to_dict("records")
+    assert {*COLUMNS, "seed", "ended", "frames"} == set(table.columns)
+    assert table["seed"].tolist() == [3, 4] * 3
+    assert table["id"].tolist() == [name for u in utterances for name in (u.id, u.id)]
+    assert table["frames"].tolist() == [7, 4, 5, 0, 0, 6]
+    assert table["ended"].tolist() == [end for end in ended for _ in frames]
+    assert table[[*KINDS]].notna().sum().tolist() == [4, 4, 4]
+    first, again, second, *_ = table.to_dict("records")
     assert len(soundfile.read(first["synthesis"])[0]) == 7
+    assert first["synthesis"].endswith(f"/{utterances[0].id}.wav")
+    assert len(soundfile.read(again["synthesis"])[0]) == 4
+    assert again["synthesis"].endswith(f"/{utterances[0].id}-seed4.wav")
+    assert again["reconstruction"] == first["reconstruction"]
     assert len(soundfile.read(second["reconstruction"])[0]) == len(cuts[1].load_codes())
     assert first["recording"] == "none.wav"
-    assert len(list((tmp_path / "spoken").iterdir())) == 4
+    assert len(list((tmp_path / "spoken").iterdir())) == 2 + 4
     assert f"{utterances[1].id}: no EOS within 5 frames" in caplog.text
     assert "extra-1: EOS at the first step" in caplog.text

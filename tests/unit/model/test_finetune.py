@@ -1,13 +1,16 @@
 """Growing a model by languages and symbols."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from revoice.model.finetune import grow
+from revoice.model import Part
+from revoice.model.checkpoint import save_model
+from revoice.model.finetune import grow, load_initial
 from revoice.model.valle import AR, BINS, NAR, ModelConfig
 
 CONFIG = ModelConfig("vallex", 32, 2, 4, text_symbols=20, languages=("en", "zh", "ja"), pad=3)
@@ -63,6 +66,24 @@ def test_growing(kind: type[AR] | type[NAR], positions: Any) -> None:
     assert forward(grown, 25, 5).isfinite().all()
     again = grow(model, languages=new_languages, text_symbols=25, seed=1)
     assert equal(again.state_dict(), after)
+
+
+@pytest.mark.parametrize("kind", [AR, NAR])
+def test_a_part_as_its_training_starts_from_it(tmp_path: Path, kind: type[AR] | type[NAR]) -> None:
+    """It grows where something is new, is as it was where nothing is, and never shrinks."""
+    model: Any = kind(CONFIG)
+    part: Part = "ar" if kind is AR else "nar"
+    stem = str(tmp_path / "model")
+    save_model(stem, model, {"tokenizer": {"name": "vallex"}})
+    for symbols in (7, 20):
+        start, meta = load_initial(part, stem, {}, symbols, seed=3)
+        assert equal(start.state_dict(), model.state_dict())
+        assert meta["tokenizer"] == {"name": "vallex"}
+    for languages, symbols in (({"de": "mean"}, 7), ({}, 22)):
+        start, _ = load_initial(part, stem, languages, symbols, seed=3)
+        grown = grow(model, languages, max(symbols, 20), seed=3)
+        assert start.config == grown.config
+        assert equal(start.state_dict(), grown.state_dict())
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
                 {"id": sentence, "text": text, "language": language, "speaker": "speaker"}
                 | {"prompt_id": "prompt", "prompt": prompt}
                 | wavs
-                | {"ended": sentence != "one", "frames": 30}
+                | {"seed": 1, "ended": sentence != "one", "frames": 30}
             )
+            if sentence == "two":  # spoken a second time, which the page does not play
+                again = tone(audio / name / "two-seed2.wav", 0.7, 400)
+                rows.append(rows[-1] | {"seed": 2, "synthesis": again})
         clips, scores = score_sentences(
             pd.DataFrame(rows), ScoreConfig(recognizer=None, similarity=None, dnsmos=None)
         )
@@ -109,7 +112,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
                 training |= {"parameters": 3456789, "trainable_parameters": 3456789}
                 write_json(of_experiment / part / "training.json", training)
                 metrics(level).to_csv(of_experiment / part / "metrics.csv", index=False)
-        write_json(of_experiment / "evaluation.json", evaluation(level))
+        evaluated = evaluation(level)
+        if config["init"] != "scratch":
+            evaluated["initial"] = {"ar": {"dev": evaluated["ar"]["dev"]}}
+        write_json(of_experiment / "evaluation.json", evaluated)
         clips.to_csv(of_experiment / "scores_per_sentence.csv", index=False)
         scores.to_csv(of_experiment / "scores.csv", index=False)
     return folder, configs
@@ -161,6 +167,9 @@ def test_what_made_it_is_told(page: Path) -> None:
         "Started from nothing",
         "Started from <code>first</code>",
         "pad a batch are not counted as EOS targets",
+        "<dt>Recognizer</dt><dd>switched off; as configured</dd>",
+        "Listen: 4 sentences",
+        "Ended %",
     ):
         assert told in html, told
 
@@ -171,6 +180,13 @@ def test_each_experiment_names_its_codec_and_why(page: Path) -> None:
         (section,) = (text for text in sections if text.startswith(f'{name}"'))
         told = [f"Codec: <strong>{c['name']}</strong> ({c['reason']})." for c in CODECS.values()]
         assert [line in section for line in told] == [c is codec for c in CODECS.values()]
+
+
+def test_the_initial_model_is_shown_where_there_is_one(page: Path) -> None:
+    first, second = page.read_text("utf-8").split('<section id="')[-2:]
+    for told in ("AR Initial Valid", "before any step"):
+        assert told not in first
+        assert told in second
 
 
 def test_texts_are_escaped_and_carry_their_language(page: Path) -> None:

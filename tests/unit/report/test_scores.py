@@ -39,15 +39,16 @@ def evaluation() -> dict[str, Any]:
 
 def scores() -> pd.DataFrame:
     """scores.csv as it is written: numbers, and reasons where there are none."""
-    columns = ["row", "clips", "wer", "wer_6", "similarity", "dnsmos", "seconds"]
+    columns = ["row", "clips", "wer", "wer_6", "similarity", "dnsmos", "duration", "ended"]
     silent = "not available: silence: no voice to compare"
     rows = [
-        ("Recording", 4, 0.125, 0.0, 0.8125, "not available: switched off", 1.5),
-        ("Codec reconstruction", 4, 0.25, 0.1667, 0.7, "not available: switched off", 1.0),
-        ("Synthesis", 0, 1.0, 1.0, silent, "not available: switched off", 2.3333),
+        ("Recording", 4, 0.125, 0.0, 0.8125, "not available: switched off", 1.5, None),
+        ("Codec reconstruction", 4, 0.25, 0.1667, 0.7, "not available: switched off", 1.0, None),
+        ("Synthesis", 0, 1.0, 1.0, silent, "not available: switched off", 2.3333, 0.95),
     ]
     table = pd.DataFrame(rows, columns=columns)
-    by = {"wer_by": "pocketsphinx 5.1.1", "similarity_by": "resemblyzer 0.1.4"}
+    by = {"heard_by": "whisper base (sha256 d01c3014)", "heard_reason": "as configured"}
+    by |= {"similarity_by": "resemblyzer 0.1.4"}
     notes = ["", "", "similarity of 4 of 4 sentences: silence: no voice to compare"]
     return table.assign(words=16, words_6=12, **by, dnsmos_by="switched off", notes=notes)
 
@@ -70,4 +71,6 @@ def test_table_of_the_scores(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wer", [[0.5, 1.0, "not available: no clips"], [0.5, 1.0, 2.0]])
 def test_scores_are_numbers_where_they_are(tmp_path: Path, wer: list[Any]) -> None:
     scores().assign(wer=wer).to_csv(tmp_path / "scores.csv", index=False)
-    assert list(read_scores(tmp_path / "scores.csv")["wer"]) == wer
+    read = read_scores(tmp_path / "scores.csv")
+    assert list(read["wer"]) == wer
+    assert list(read["ended"]) == ["", "", 0.95]

@@ -48,6 +48,21 @@ def test_the_record_has_its_rows_in_order(evaluation: dict[str, Any]) -> None:
     assert list(table["Top10Accuracy"]) == [0.8, 0.62, 0.61234, 0.5, 0.4]
 
 
+def test_the_initial_model_stands_first(evaluation: dict[str, Any], tmp_path: Path) -> None:
+    write_tables(evaluation, tmp_path / "scratch.md", tmp_path / "scratch.csv")
+    before = {"dev": figures(6.0, 0.2), "test": figures(6.5, 0.1)}
+    evaluation["initial"] = {"nar": before, "ar": before}
+    table = evaluation_table(evaluation)
+    expected = ["AR Initial Valid", "AR Initial Test", "NAR Initial Valid", "NAR Initial Test"]
+    assert list(table["Phase"])[:5] == [*expected, "AR Train"]
+    assert list(table["loss"])[:5] == [6.0, 6.5, 6.0, 6.5, 2.0]
+    assert list(quantizer_table(evaluation)["Phase"].unique()) == ["NAR Train", "NAR Valid"]
+    write_tables(evaluation, tmp_path / "table.md", tmp_path / "table.csv")
+    told = ["before any step" in (tmp_path / f"{n}.md").read_text() for n in ("scratch", "table")]
+    assert told == [False, True]
+    assert list(pd.read_csv(tmp_path / "table.csv")["Phase"])[:4] == expected
+
+
 def test_quantizers_are_sorted_as_numbers(evaluation: dict[str, Any]) -> None:
     table = quantizer_table(evaluation)
     assert list(table["Phase"]) == ["NAR Train"] * 3 + ["NAR Valid"] * 3

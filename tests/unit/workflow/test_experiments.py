@@ -3,11 +3,11 @@
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from revoice.config import Config
+from revoice.config import Config, Part, ScoreConfig, SynthesisConfig
 from revoice.config_file import load_config
 from revoice.workflow import experiments as of
 
@@ -83,6 +83,44 @@ def test_what_a_part_starts_from() -> None:
     assert of.given_name("a/../b/x.pt") == of.given_name("b/x.pt")
     voice = of.given_name("models/voice/model.safetensors")
     assert of.given_models(made) == {"vallex": ["c"], theirs: ["d"], voice: ["e"]}
+
+
+def test_who_hears_the_scores() -> None:
+    def hearing(**score: str | None) -> Config:
+        return config(a={}).model_copy(update={"score": ScoreConfig(**score)})
+
+    made = hearing()
+    assert of.whisper_of(made) == "base"
+    assert of.whisper_files(made, "base") == []
+    made = hearing(model="models/small/")
+    name = of.whisper_of(made)
+    assert name
+    assert name.startswith("small-")
+    assert of.whisper_files(made, name) == ["models/small/model.bin"]
+    assert of.whisper_files(made, "base") == []  # a synthetic corpus's
+    for other in ("pocketsphinx", None):
+        assert of.whisper_of(hearing(recognizer=other, model="models/small")) is None
+
+
+@pytest.mark.parametrize(("repeats", "told"), [(1, 7), (3, "7 to 9")])
+def test_seeds_of_syntheses_are_told(repeats: int, told: int | str) -> None:
+    synthesis = SynthesisConfig(seed=7, repeats=repeats)
+    assert of.synthesis_seeds(config(a={}).model_copy(update={"synthesis": synthesis})) == told
+
+
+def test_an_evaluation_reads_what_the_trainings_start_from() -> None:
+    de = {"new_languages": {"de": "en"}, "init": "vallex", "tokenizer": "vallex"}
+    made = config(a={}, b={"init": "a"}, c=de | {"ar": {"epochs": 1, "seed": 5}, "nar": None})
+    assert of.evaluated_from(made, "a") == {}
+    for name in "bc":
+        files = of.evaluated_from(made, name)
+        for part in get_args(Part):
+            read = of.training_inputs(made, name, part)
+            for key in ("init", "init_meta", "trained"):
+                assert files.pop(f"{key}_{part}", None) == read.get(key)
+        assert not files
+    expected = {"languages": {"de": "en"}, "seeds": {"ar": 5, "nar": 1}}
+    assert of.initial_params(made, "c") == expected
 
 
 def write_model(folder: Path, codec: str = "world", beside: bool = True) -> str:
