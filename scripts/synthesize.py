@@ -26,8 +26,8 @@ utterances = choose_utterances(
 )
 requests = [request_of(utterance, tokenizer) for utterance in utterances]
 sampling = Sampling(config.top_k, config.top_p, config.temperature, config.best_of)
-entries = entries_of(codec) if config.nar == "expected" else None
 ar, nar = ar.to(device).eval(), nar.to(device).eval()
+entries = entries_of(codec) if config.nar == "expected" else None
 spoken = {
     seed: synthesize(ar, nar, requests, sampling, seed, config.batch, entries)
     for seed in range(config.seed, config.seed + config.repeats)

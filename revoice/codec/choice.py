@@ -65,9 +65,12 @@ def choose_codec(
 def given_codec(path: str | Path) -> Choice:
     """The codec that lies with a model, from its codec.json.
 
-    Raises ValueError where the weights that it names are not there.
+    Raises ValueError where the weights that it names are not there, or are of another version.
     """
+    from revoice.codec.files import check_geometry  # torch, which nobody else here needs
+
     description = read_json(path)
+    check_geometry(description, path)
     weights = Path(path).parent / description["weights"]
     if not weights.is_file():
         raise ValueError(f"{path} names {weights.name}, which does not lie beside it")

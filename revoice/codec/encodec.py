@@ -35,7 +35,7 @@ else:
     from encodec import EncodecModel
     from encodec.modules import SConv1d
 
-HOP = 320  # samples in a frame
+HOP = ResidualCodec.hop
 BANDWIDTH = 6.0  # kbps: 8 codebooks
 SEGMENT = 150  # frames that the convolutions see at once
 CONTEXT = 3  # frames before them: more than the receptive field of the strided convolutions (797)

@@ -1,14 +1,17 @@
 """codec.json and the codec that it describes: EnCodec, or WORLD where its weights cannot be had.
 
 Both codecs have `encode(samples) -> codes`, `decode(codes) -> samples`, `sample_rate` (Hz),
-`frame_rate` (frames a second), `num_quantizers`, `bins` and, where they were loaded, `identity`.
-samples: (N,) float32 mono in [-1, 1]; codes: (frames, num_quantizers) int16.
+`hop` (samples in a frame), `frame_rate` (frames a second), `num_quantizers`, `bins` and, where they
+were loaded, `identity`. samples: (N,) float32 mono in [-1, 1]; codes: (frames, num_quantizers)
+int16.
 """
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from revoice.codec.encodec import BANDWIDTH, EncodecCodec
+from revoice.codec.encodec import EncodecCodec
 from revoice.codec.identity import identity
 from revoice.codec.world import WorldCodec
 from revoice.devices import best_device
@@ -23,9 +26,10 @@ def load_codec(path: str | Path, device: str = "cpu") -> Codec:
     """The codec that codec.json describes, with the weights that it names.
 
     `device` is "cpu", "cuda" or "auto"; WORLD always computes on the CPU. Raises ValueError where
-    the weights are not the ones that codec.json was written for.
+    the weights are not the ones that codec.json was written for, or are of another version.
     """
     description = read_json(path)
+    check_geometry(description, path)
     weights = Path(path).parent / description["weights"]
     digest = sha256(weights)
     if digest != description["sha256"]:
@@ -37,6 +41,24 @@ def load_codec(path: str | Path, device: str = "cpu") -> Codec:
     codec = KINDS[description["name"]].load(weights, device)
     codec.identity = identity(description)
     return codec
+
+
+def check_geometry(description: Mapping[str, Any], path: str | Path) -> None:
+    """Raise ValueError where a codec.json is of a codec with another geometry than its kind has.
+
+    Its weights would load, and every code would mean another sound.
+    """
+    name = description["name"]
+    kind = KINDS[name]
+    different = [key for key in GEOMETRY if description.get(key) != getattr(kind, key)]
+    if different:
+        then = ", ".join(f"{key} {description.get(key)}" for key in different)
+        now = ", ".join(f"{key} {getattr(kind, key)}" for key in different)
+        raise ValueError(
+            f"{path}: this {name} codec was made by another version of revoice, with {then}; this "
+            f"version's has {now}. If it lies in results/codecs/, remove its folder, and run the "
+            "workflow again; a model that was trained on its codes has to be trained anew."
+        )
 
 
 def describe_codec(path: str | Path, weights: str | Path, choice: dict[str, Any]) -> None:
@@ -53,7 +75,7 @@ def describe_codec(path: str | Path, weights: str | Path, choice: dict[str, Any]
         "weights": Path(weights).name,
         "sha256": digest,
         **{key: getattr(kind, key) for key in GEOMETRY},
-        "bandwidth": BANDWIDTH,
+        "bandwidth": kind.frame_rate * kind.num_quantizers * math.log2(kind.bins) / 1000,  # kbps
         "describe": f"{choice['name']} ({codes}, sha256 {digest[:8]})",
     }
     write_json(path, description)

@@ -19,7 +19,8 @@ class ResidualCodec:
     """Speech at 24 kHz to codes and back: each codebook takes what the last one left over."""
 
     sample_rate = 24000
-    frame_rate = 75.0
+    hop = 320  # samples in a frame
+    frame_rate = sample_rate / hop  # a second
     num_quantizers = 8
     bins = 1024
     device = "cpu"  # or "cuda"
@@ -27,8 +28,6 @@ class ResidualCodec:
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
         """Codes (ceil(N / hop), 8) int16 of (N,) mono samples at 24 kHz in [-1, 1].
-
-        A frame lasts hop = sample_rate / frame_rate samples.
 
         Raises ValueError for samples of another shape, or that are not finite.
         """

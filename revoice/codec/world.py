@@ -79,6 +79,9 @@ class WorldCodec(ResidualCodec):
         change_cost: squared distance that a change of code costs in codebook 0.
     """
 
+    hop = HOP
+    frame_rate = RATE / HOP
+
     def __init__(
         self,
         codebooks: NDArray[np.float32],
@@ -92,8 +95,6 @@ class WorldCodec(ResidualCodec):
         self._codebooks, self._mean = codebooks, mean
         self._searches = [_search(*pair) for pair in zip(codebooks, GROUPS, strict=True)]
         self._floor, self._change_cost = floor, change_cost
-
-    frame_rate = RATE / HOP
 
     def entries(self, quantizer: int) -> NDArray[np.float32]:
         return (self._codebooks[quantizer] * GROUPS[quantizer]).astype(np.float32)

@@ -14,13 +14,13 @@ from revoice.model.losses import ar_loss, ar_top10, nar_loss, nar_top10
 from revoice.model.valle import AR, NAR
 from revoice.training.data import Batch
 
-PROMPT_FRAMES = 225  # longest prompt of the NAR: 3 s
+PROMPT_FRAMES = 225  # longest prompt of the NAR: 3 s of EnCodec, 6 s of WORLD
 PROMPT_SHARE = 0.25  # of an utterance, in validation
 SWAPPED = 8  # batches of a validation that are measured with each other's texts as well
 
 
 def prompt_frames(code_lens: Tensor, share: float) -> Tensor:
-    """(N,) leading frames that show the NAR all codebooks: a share of each, at most 3 s."""
+    """(N,) leading frames that show the NAR all codebooks: a share of each, at most 225."""
     return (code_lens * share).long().clamp(max=PROMPT_FRAMES)
 
 

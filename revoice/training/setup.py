@@ -88,15 +88,16 @@ def make_model(job: Job, config: TrainConfig) -> tuple[AR | NAR, dict[str, Any]]
         model = PARTS[job.part](ModelConfig(**{**job.model, "dropout": config.dropout}))
         if model.config.text_positions == "frames":
             cuts = CutSet.from_jsonl_lazy(job.train_cuts)
-            setattr(model, f"{job.part}_symbol_frames", symbol_frames(cuts, job.text_symbols))
+            durations = symbol_frames(cuts, model.config.text_symbols)
+            setattr(model, f"{job.part}_symbol_frames", durations)
         return model, {}
     model, meta = load_initial(job.part, job.init, job.new_languages, job.text_symbols, config.seed)
     sizes = replace(model.config, dropout=config.dropout)
     return build(job.part, sizes, model.state_dict(), job.init), meta
 
 
-def new_model(size: dict[str, int], text_symbols: int, pad: int, train_cuts: str) -> dict[str, Any]:
-    """Fields of the `ModelConfig` of a model of this width, layers, heads, to start from nothing.
+def new_model(size: dict[str, Any], text_symbols: int, pad: int, train_cuts: str) -> dict[str, Any]:
+    """Fields of the `ModelConfig` of a model of this `ModelSize`, to start from nothing.
 
     It has a language embedding if the cuts of the manifest `train_cuts` are in several languages.
     """

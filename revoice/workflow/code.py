@@ -39,8 +39,8 @@ READS = {
     "select_cuts": "codec.identity training.examples training.mixing",
     "train": f"codec.identity {MODEL} model.finetune model.losses text.framing training.data "
     "training.distributed training.examples training.job training.launch training.metrics "
-    "training.mixing training.objective training.optim training.setup training.state "
-    "training.train",
+    "training.mixing training.objective training.optim training.pace training.setup "
+    "training.state training.train",
     "evaluate": f"codec.identity {MODEL} model.finetune model.losses text.framing training.data "
     "training.objective evaluation.evaluate evaluation.trained",
     "synthesize": f"codec.files codec.identity {MODEL} model.generate model.prompts {TEXT} "

@@ -46,6 +46,8 @@ def test_minimal_configuration_and_defaults() -> None:
     assert config.codec_of("demo") == "encodec"
     assert config.codecs["encodec"].fallback is None
     assert config.audio.strict is False
+    assert config.experiments["demo"].model.text_positions == "symbols"
+    assert config.synthesis.nar == "expected"
 
 
 def test_default_configuration_is_valid(pytestconfig: pytest.Config) -> None:
@@ -113,6 +115,11 @@ def test_section_named_like_a_key_of_its_own() -> None:
             {"codecs": {"encodec": {"fallback": "opus"}}},
             "codecs.encodec.fallback = 'opus': Input should be 'world'",
         ),
+        (
+            {"experiments__demo__model": {"text_positions": "words"}},
+            "experiments.demo.model.text_positions = 'words': Input should be 'symbols' or",
+        ),
+        ({"synthesis__nar": "mean"}, "synthesis.nar = 'mean': Input should be 'expected' or"),
         ({"experiments": {}}, "experiments = {}: "),
         (
             {"score__model": "tiny"},

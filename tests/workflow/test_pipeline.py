@@ -15,6 +15,7 @@ from lhotse import (
     validate_recordings_and_supervisions,
 )
 
+from revoice.codec.world import WorldCodec
 from revoice.evaluation.scoring import KINDS
 from revoice.files import read_json, sha256
 from revoice.model import PARTS
@@ -86,12 +87,12 @@ def test_codes_of_every_recording() -> None:
     for path in (CORPUS / "codes/world").glob("*.jsonl.gz"):
         for cut in CutSet.from_jsonl(path):
             codes = cut.codes.load()
-            frames = math.ceil(cut.recording.num_samples * 75 / cut.recording.sampling_rate)
+            frames = math.ceil(cut.recording.num_samples / WorldCodec.hop)
             assert codes.shape == tuple(cut.codes.shape) == (frames, 8)
             assert codes.dtype == np.int16
             assert codes.min() >= 0
             assert codes.max() < 1024
-            assert cut.codes.frame_shift == pytest.approx(1 / 75)
+            assert cut.codes.frame_shift == pytest.approx(1 / WorldCodec.frame_rate)
             encoded += 1
     assert encoded == len(RecordingSet.from_jsonl(CORPUS / "recordings.jsonl.gz"))
 

@@ -19,11 +19,11 @@ from safetensors.torch import load_file, save_file
 from revoice.codec import choice as choice_module
 from revoice.codec.choice import choose_codec, given_codec
 from revoice.codec.encodec import SEGMENT, EncodecCodec, convert, encode_batch
-from revoice.codec.files import describe_codec, load_codec
-from revoice.codec.world import WorldCodec, cheapest_path
+from revoice.codec.files import GEOMETRY, describe_codec, load_codec
+from revoice.codec.world import ENERGY, LOG_F0, VOICING, WIDTH, WorldCodec, cheapest_path
 from revoice.config import CodecConfig
 from revoice.download import DownloadError
-from revoice.files import read_json, sha256
+from revoice.files import read_json, sha256, write_json
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of nothing
 ROOT = Path(__file__).resolve().parents[3]
@@ -83,22 +83,25 @@ def log_mel(samples: Samples) -> NDArray[np.float64]:
 
 
 def test_geometry(codec: Any) -> None:
-    assert (codec.sample_rate, codec.frame_rate) == (24000, 75)
+    expected = (640, 37.5) if isinstance(codec, WorldCodec) else (320, 75)
+    assert (codec.sample_rate, codec.hop, codec.frame_rate) == (24000, *expected)
     assert (codec.num_quantizers, codec.bins) == (8, 1024)
     public = {name for name in dir(codec) if not name.startswith("_")}
     instance = public - {"fit", "load", "save"}  # how codecs come to be
-    geometry = {"sample_rate", "frame_rate", "num_quantizers", "bins"}
-    assert instance == {"encode", "decode", "device", "identity", *geometry}
+    geometry = {"sample_rate", "hop", "frame_rate", "num_quantizers", "bins"}
+    assert instance == {"encode", "decode", "entries", "device", "identity", *geometry}
 
 
-@pytest.mark.parametrize("length", [0, 1, 100, 319, 320, 321, 1920, 2240, 2241, 24000, 31999])
+@pytest.mark.parametrize(
+    "length", [0, 1, 100, 319, 320, 321, 640, 641, 1920, 2240, 2241, 24000, 31999]
+)
 def test_frames_of_any_length(codec: Any, length: int) -> None:
     codes = codec.encode(speech_like(2, 7)[:length])
     assert codes.dtype == np.int16
-    assert codes.shape == (-(-length // 320), 8)
+    assert codes.shape == (-(-length // codec.hop), 8)
     samples = codec.decode(codes)
     assert samples.dtype == np.float32
-    assert samples.shape == (len(codes) * 320,)
+    assert samples.shape == (len(codes) * codec.hop,)
     assert np.isfinite(samples).all()
 
 
@@ -149,7 +152,20 @@ def test_published_prompts_decode(codec: Any, shared: Path) -> None:
         assert codes.shape[2] == codec.num_quantizers
         assert codes.min() >= 0
         assert codes.max() < codec.bins
-        assert len(codec.decode(codes[0].astype(np.int16))) == codes.shape[1] * 320
+        assert len(codec.decode(codes[0].astype(np.int16))) == codes.shape[1] * codec.hop
+
+
+def test_entries_are_what_codes_stand_for(codec: Any) -> None:
+    """Distances between them are those by which codes are chosen."""
+    for quantizer in range(codec.num_quantizers):
+        entries = codec.entries(quantizer)
+        assert (entries.dtype, entries.shape[0]) == (np.float32, 1024)
+        used = np.flatnonzero(np.abs(entries).max(axis=0))  # the others are another codebook's
+        points = entries[::50, used]
+        distances = codec._searches[quantizer].distances(points)
+        distances += np.square(points.astype(np.float64)).sum(axis=1, keepdims=True)
+        ours = np.square(entries[::50, None].astype(np.float64) - entries).sum(axis=2)
+        np.testing.assert_allclose(distances, ours, atol=1e-4 * ours.max())
 
 
 # WORLD
@@ -220,12 +236,32 @@ def test_world_saved_and_loaded(world: WorldCodec, tmp_path: Path) -> None:
     assert (loaded.decode(codes) == world.decode(codes)).all()
 
 
+def test_world_uses_few_entries(world: WorldCodec) -> None:
+    """All but the last codebook have 256, then the last of these again."""
+    for quantizer in range(7):
+        entries = world.entries(quantizer)
+        assert len(np.unique(entries[:256], axis=0)) > 200
+        assert (entries[256:] == entries[255]).all()
+    assert len(np.unique(world.entries(7), axis=0)) > 800
+    codes = world.encode(speech_like(10, 99))
+    assert codes[:, :7].max() < 256 <= codes[:, 7].max()
+
+
+def test_world_codebooks_look_at_their_own_parameters(world: WorldCodec) -> None:
+    columns = [np.flatnonzero(np.abs(world.entries(k)).max(axis=0)) for k in range(8)]
+    assert columns[1].tolist() == [LOG_F0, VOICING]
+    every = [*columns[1], *columns[2], *(c for k in range(3, 7) for c in columns[k])]
+    assert sorted(every) == list(range(WIDTH))
+    assert set(columns[3]) < set(columns[0]) <= {ENERGY + c for c in range(13)}
+    assert len(columns[7]) == WIDTH
+
+
 def test_world_fitted_on_less_than_a_codebook() -> None:
-    """A second of audio has 75 frames; any code decodes, and its own frames come back exactly."""
+    """A second of audio has 38 frames; any code decodes, and its own frames come back exactly."""
     samples = speech_like(1, 4)
     codec = WorldCodec.fit([samples], seed=1)
     codes = codec.encode(samples)
-    assert codes.max() < 75
+    assert codes.max() < 38
     assert np.isfinite(codec.decode(np.full((10, 8), 1023, np.int16))).all()
     assert np.isfinite(codec.decode(codec.encode(speech_like(2, 5)))).all()
 
@@ -241,11 +277,11 @@ def test_world_fitted_on_silence_and_on_nothing() -> None:
 def test_world_long_audio_in_pieces(world: WorldCodec, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = speech_like(9, 8)
     whole = world.encode(samples)
-    monkeypatch.setattr("revoice.codec.world.PIECE", 200)
+    monkeypatch.setattr("revoice.codec.world.PIECE", 100)
     pieces = world.encode(samples)
     assert pieces.shape == whole.shape
     assert (pieces[:, 0] == whole[:, 0]).mean() > 0.95
-    assert (pieces[:150, 0] == whole[:150, 0]).all()
+    assert (pieces[:75, 0] == whole[:75, 0]).all()
 
 
 # EnCodec
@@ -324,11 +360,11 @@ def test_codec_json(world: WorldCodec, tmp_path: Path) -> None:
         "weights": "codec.safetensors",
         "sha256": digest,
         "sample_rate": 24000,
-        "frame_rate": 75,
+        "frame_rate": 37.5,
         "num_quantizers": 8,
         "bins": 1024,
-        "bandwidth": 6.0,
-        "describe": f"world (codes of 8 x 1024 at 75 Hz, sha256 {digest[:8]})",
+        "bandwidth": 3.0,
+        "describe": f"world (codes of 8 x 1024 at 37.5 Hz, sha256 {digest[:8]})",
     }
     codec = load_codec(tmp_path / "codec.json", device="auto")
     assert isinstance(codec, WorldCodec)
@@ -337,6 +373,25 @@ def test_codec_json(world: WorldCodec, tmp_path: Path) -> None:
     tensors["mean"] = tensors["mean"] + 1
     save_file(tensors, weights, {"codec": "world"})
     with pytest.raises(ValueError, match=r"codec\.safetensors has the SHA-256"):
+        load_codec(tmp_path / "codec.json")
+
+
+def test_a_codec_of_another_version_is_refused(world: WorldCodec, tmp_path: Path) -> None:
+    world.save(tmp_path / "codec.safetensors")
+    chosen = {"name": "world", "reason": "asked for", "weights": None}
+    describe_codec(tmp_path / "codec.json", tmp_path / "codec.safetensors", chosen)
+    description = read_json(tmp_path / "codec.json")
+    write_json(tmp_path / "codec.json", {**description, "frame_rate": 75})
+    for read in (load_codec, given_codec):
+        with pytest.raises(
+            ValueError,
+            match=r"codec\.json: this world codec was made by another version of revoice, with "
+            r"frame_rate 75; this version's has frame_rate 37\.5\. If it lies in results/codecs/, "
+            r"remove its folder, .* trained anew",
+        ):
+            read(tmp_path / "codec.json")
+    write_json(tmp_path / "codec.json", {**description, "bins": 512, "sample_rate": 16000})
+    with pytest.raises(ValueError, match=r"sample_rate 16000, bins 512; .* 24000, bins 1024"):
         load_codec(tmp_path / "codec.json")
 
 
@@ -397,7 +452,8 @@ def test_nothing_steps_in_for_a_model_trained_on_encodec(published: Path, tmp_pa
 
 def test_a_codec_that_came_with_a_model(tmp_path: Path) -> None:
     description = {"name": "world", "weights": "codec.safetensors", "sha256": EMPTY}
-    (tmp_path / "codec.json").write_text(json.dumps(description))
+    description |= {key: getattr(WorldCodec, key) for key in GEOMETRY}
+    write_json(tmp_path / "codec.json", description)
     with pytest.raises(ValueError, match=r"codec\.json names codec\.safetensors, which does not"):
         given_codec(tmp_path / "codec.json")
     (tmp_path / "codec.safetensors").write_bytes(b"others")

@@ -19,6 +19,7 @@ WORLD: dict[str, Any] = {
     **ENCODEC,
     "name": "world",
     "sha256": "3a" * 32,
+    "frame_rate": 37.5,
     "reason": "codec.fallback, because the weights of encodec_24khz cannot be had: no route",
 }
 
@@ -33,9 +34,9 @@ def test_another_codec_is_refused_with_what_to_do() -> None:
     with pytest.raises(ValueError, match=r"^models/a\.pt: the model was trained") as error:
         check_codec(WORLD, {"codec": identity(ENCODEC)}, "models/a.pt")
     message = str(error.value)
-    geometry = "frame_rate 75, num_quantizers 8, bins 1024"
-    assert f"encodec_24khz (sha256 d7d7d7d7d7d7, {geometry})" in message
-    assert f"world (sha256 3a3a3a3a3a3a, {geometry}; " in message
+    both = "num_quantizers 8, bins 1024"
+    assert f"encodec_24khz (sha256 d7d7d7d7d7d7, frame_rate 75, {both})" in message
+    assert f"world (sha256 3a3a3a3a3a3a, frame_rate 37.5, {both}; " in message
     assert WORLD["reason"] in message
     assert "Set `codec:` of this experiment to one of kind encodec_24khz" in message
 

@@ -13,7 +13,8 @@ from revoice.model.valle import AR, NAR, ModelConfig
 from revoice.text import EspeakTokenizer
 from tests.helpers.synthetic import write_cuts
 
-CODEC = {"name": "world", "sha256": "0" * 64, "frame_rate": 75, "num_quantizers": 8, "bins": 1024}
+CODEC = {"name": "world", "sha256": "0" * 64, "frame_rate": 37.5}
+CODEC |= {"num_quantizers": 8, "bins": 1024}
 TOKENIZER = EspeakTokenizer.build([("so so", "en")])
 OTHER = EspeakTokenizer.build([("quick", "en")])
 

@@ -1,5 +1,6 @@
 """Model files: parts, assembly, refusals."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ PLAIN = ModelConfig("valle", 32, 3, 2, text_symbols=11, quantizers=4)
 CODEC = {
     "name": "world",
     "sha256": "3a" * 32,
-    "frame_rate": 75,
+    "frame_rate": 37.5,
     "num_quantizers": 8,
     "bins": 1024,
 }
@@ -59,6 +60,34 @@ def test_parts_and_assembly(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="layers 2 and 3"):
         assemble(tmp_path / "ar.best", tmp_path / "nar", tmp_path / "other", {})
     assert not (tmp_path / "other.safetensors").exists()
+
+
+def test_where_symbols_are_said_is_kept(tmp_path: Path) -> None:
+    placed = replace(CONFIG, text_positions="frames")
+    ar, nar = AR(placed), NAR(placed)
+    ar.get_buffer("ar_symbol_frames").uniform_(1, 5)
+    nar.get_buffer("nar_symbol_frames").uniform_(1, 5)
+    save_model(tmp_path / "ar", ar, {})
+    save_model(tmp_path / "nar", nar, {})
+    assemble(tmp_path / "ar", tmp_path / "nar", tmp_path / "model", {})
+    loaded_ar, loaded_nar, meta = load_model(tmp_path / "model")
+    assert meta["model"] == placed
+    assert equal(loaded_ar.state_dict(), ar.state_dict())
+    assert equal(loaded_nar.state_dict(), nar.state_dict())
+
+    save_model(tmp_path / "nar", NAR(CONFIG), {})
+    with pytest.raises(ValueError, match="text_positions frames and symbols"):
+        assemble(tmp_path / "ar", tmp_path / "nar", tmp_path / "other", {})
+    stored = read_json(tmp_path / "ar.json")
+    del stored["model"]["text_positions"]  # as models before had none
+    write_json(tmp_path / "ar.json", stored)
+    with pytest.raises(ValueError, match=r"ar_symbol_frames \(20,\) is unexpected"):
+        load_part("ar", tmp_path / "ar")
+    save_model(tmp_path / "ar", AR(CONFIG), {})
+    stored = read_json(tmp_path / "ar.json")
+    del stored["model"]["text_positions"]
+    write_json(tmp_path / "ar.json", stored)
+    assert load_part("ar", tmp_path / "ar")[1]["model"] == CONFIG
 
 
 def test_parts_of_different_codecs_are_refused(tmp_path: Path) -> None:

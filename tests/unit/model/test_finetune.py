@@ -1,5 +1,6 @@
 """Growing a model by languages and symbols."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,19 @@ def forward(model: AR | NAR, symbols: int, languages: int) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", [AR, NAR])
-def test_growing(kind: type[AR] | type[NAR]) -> None:
+@pytest.mark.parametrize("positions", ["symbols", "frames"])
+def test_growing(kind: type[AR] | type[NAR], positions: Any) -> None:
     torch.manual_seed(0)
-    model: Any = kind(CONFIG).eval()
+    config = replace(CONFIG, text_positions=positions)
+    model: Any = kind(config).eval()
     part = "ar" if kind is AR else "nar"
+    for buffer in model.buffers():
+        buffer.uniform_(1, 5)
     new_languages = {"de": "en", "fr": "mean"}
     grown = grow(model, languages=new_languages, text_symbols=25, seed=1)
     assert grown.config.languages == (*CONFIG.languages, "de", "fr")
     assert grown.config.text_symbols == 25
-    assert model.config == CONFIG
+    assert model.config == config
 
     before, after = model.state_dict(), grown.state_dict()
     for name, value in before.items():
@@ -52,6 +57,10 @@ def test_growing(kind: type[AR] | type[NAR]) -> None:
     symbols = after[f"{part}_text_embedding.word_embeddings.weight"]
     assert symbols[20:].unique(dim=0).shape == (5, CONFIG.width)
     assert symbols[20:].std() < 2 * symbols[:20].std()
+    if positions == "frames":
+        frames = after[f"{part}_symbol_frames"]
+        torch.testing.assert_close(frames[20:], frames[:20].mean().expand(5))
+        assert grow(model).get_buffer(f"{part}_symbol_frames").equal(frames[:20])
     count = (CONFIG.text_symbols, len(CONFIG.languages))
     assert torch.equal(forward(grown, *count), forward(model, *count))
     assert forward(grown, 25, 5).isfinite().all()

@@ -1,6 +1,7 @@
 """Synthesis on small random models: batches, cache, sampling, limits, prompts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from revoice.model.generate import GREEDY, Request, Sampling, sample, synthesize
+from revoice.codec.search import ResidualCodec
+from revoice.model.generate import (
+    GREEDY,
+    Request,
+    Sampling,
+    _Batch,
+    entries_of,
+    nearest,
+    sample,
+    synthesize,
+)
 from revoice.model.prompts import Prompt, read_preset, write_preset
 from revoice.model.valle import AR, BINS, EOS, NAR, ModelConfig
 
@@ -16,14 +27,28 @@ CONFIG = ModelConfig("vallex", 32, 2, 4, text_symbols=20, languages=("en", "zh")
 SHORT = Sampling(top_k=1, max_frames=25)
 
 
-@pytest.fixture(scope="module")
-def models() -> tuple[AR, NAR]:
+def made(config: ModelConfig) -> tuple[AR, NAR]:
     torch.manual_seed(3)
-    ar, nar = AR(CONFIG).eval(), NAR(CONFIG).eval()
+    ar, nar = AR(config).eval(), NAR(config).eval()
     for model in (ar, nar):  # larger weights than a fresh model's, so that context matters
         for name, parameter in model.named_parameters():
             if "alpha" not in name and "norm" not in name:
                 parameter.data.mul_(5.0)
+    return ar, nar
+
+
+@pytest.fixture(scope="module")
+def models() -> tuple[AR, NAR]:
+    return made(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def placed() -> tuple[AR, NAR]:
+    """Models that place their text: symbol i lasts 1, 2 or 3 frames."""
+    ar, nar = made(replace(CONFIG, text_positions="frames"))
+    durations = 1.0 + torch.arange(CONFIG.text_symbols) % 3
+    ar.get_buffer("ar_symbol_frames").copy_(durations)
+    nar.get_buffer("nar_symbol_frames").copy_(durations)
     return ar, nar
 
 
@@ -98,6 +123,101 @@ def test_cache_gives_what_the_whole_forward_gives(models: tuple[AR, NAR]) -> Non
         assert not found.ended
         assert found.codes.dtype == np.int16
         np.testing.assert_array_equal(found.codes, without_cache(ar, nar, one, frames))
+
+
+def said(ids: Sequence[int], prompt: Prompt | None = None) -> Request:
+    return Request(ids, ["en"] * len(ids), prompt or Prompt())
+
+
+# The text with its prompt, and the frames that it is expected to take, at three frames to two of
+# the training, at one to one, and at two to one: nobody speaks ten times slower than the rest
+PLANNED = [
+    (said([3, 4, 5, 1], replace(prompt(9, 3), ids=[0, 1, 2])), 9 + 12),
+    (said([1, 2, 2, 0, 2]), 12),
+    (said([2, 2, 2, 2, 1], replace(prompt(20, 2, 1), ids=[0, 0])), 20 + 12),
+]
+
+
+def test_the_length_is_planned_at_the_pace_of_the_prompt(
+    models: tuple[AR, NAR], placed: tuple[AR, NAR]
+) -> None:
+    batch = _Batch.of([one for one, _ in PLANNED], placed[0])
+    planned = batch.frames(placed[0].get_buffer("ar_symbol_frames"))
+    assert planned.tolist() == [frames for _, frames in PLANNED]
+    assert batch.frames(None).tolist() == [0, 0, 0]
+    fast = said([1, 2], replace(prompt(1, 3), ids=[2, 2, 2]))
+    batch = _Batch.of([fast], placed[0])
+    assert batch.frames(placed[0].get_buffer("ar_symbol_frames")).tolist() == [14 / 2]
+
+
+@torch.inference_mode()
+def test_cache_gives_the_whole_forward_where_the_plan_is_kept(placed: tuple[AR, NAR]) -> None:
+    ar, nar = likely_eos(placed[0], -100.0), placed[1]
+    requests = [one for one, _ in PLANNED]
+    found = synthesize(ar, nar, requests, Sampling(top_k=1, max_frames=12))
+    for (one, total), result in zip(PLANNED, found, strict=True):
+        start = len(one.prompt.codes)
+        text = torch.tensor([[*one.prompt.ids, *one.ids]])
+        languages = torch.zeros_like(text)
+        languages[:, : len(one.prompt.ids)] = 1
+        before = one.prompt.codes.reshape(-1, CONFIG.quantizers)
+        codes = torch.from_numpy(np.concatenate([before, result.codes]).astype(np.int64))[None]
+        lens = torch.tensor([text.shape[1]]), torch.tensor([total])
+        assert codes.shape[1] == total
+        logits = ar(text, lens[0], codes, lens[1], languages)
+        assert (logits[0, start:total].argmax(-1) == codes[0, start:, 0]).all()
+        for quantizer in range(1, CONFIG.quantizers):
+            logits = nar(text, lens[0], codes, lens[1], quantizer, start, languages)
+            assert (logits[0, start:].argmax(-1) == codes[0, start:, quantizer]).all()
+
+
+def test_batches_change_nothing_where_text_is_placed(placed: tuple[AR, NAR]) -> None:
+    ar, nar = likely_eos(placed[0], 2.0), placed[1]
+    sampling = Sampling(top_k=9, max_frames=25)
+    together = synthesize(ar, nar, REQUESTS, sampling, seed=5)
+    assert same(together, synthesize(ar, nar, REQUESTS, sampling, seed=5, batch_size=1))
+    assert same(together, synthesize(ar, nar, REQUESTS, sampling, seed=5, batch_size=3))
+
+
+def test_nearest_to_what_is_expected() -> None:
+    certain = 100.0 * torch.nn.functional.one_hot(torch.tensor([[2, 0, 3], [1, 1, 2]]), 4)
+    entries = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(nearest(certain, entries), certain.argmax(-1))
+    line = torch.tensor([[0.0], [4.0], [1.0], [2.0], [9.0]])
+    halves = torch.tensor([[[0.5, 0.5, 0, 0, 0], [0.5, 0, 0, 0.5, 0], [0.1, 0, 0, 0, 0.9]]]).log()
+    assert nearest(halves, line).tolist() == [[3, 2, 4]]
+    half = torch.zeros(1, 1, 5, dtype=torch.bfloat16)
+    assert nearest(half, line).tolist() == [[1]]  # 3.2
+
+
+class Codec(ResidualCodec):
+    """Whose codes are points in a plane."""
+
+    def entries(self, quantizer: int) -> np.ndarray:
+        return np.random.default_rng(quantizer).normal(size=(BINS, 2)).astype(np.float32)
+
+
+@torch.inference_mode()
+def test_the_expected_sound_is_spoken(models: tuple[AR, NAR]) -> None:
+    entries = entries_of(Codec())
+    assert [(each.shape, each.dtype) for each in entries] == [((BINS, 2), torch.float32)] * 8
+    likeliest, expected = (synthesize(*models, REQUESTS, SHORT, entries=e) for e in (None, entries))
+    differ = 0
+    for one, two, asked in zip(likeliest, expected, REQUESTS, strict=True):
+        assert np.array_equal(one.codes[:, 0], two.codes[:, 0])
+        differ += int((one.codes != two.codes).sum())
+        batch = _Batch.of([asked], models[1])
+        start, before = len(asked.prompt.codes), asked.prompt.codes.reshape(-1, 8)
+        codes = torch.from_numpy(np.concatenate([before, two.codes]).astype(np.int64))[None]
+        lens = torch.tensor([codes.shape[1]])
+        for quantizer in range(1, CONFIG.quantizers):
+            given = (batch.text, batch.text_lens, codes, lens, quantizer, start, batch.languages)
+            chosen = nearest(models[1](*given)[:, start:], entries[quantizer])
+            assert torch.equal(chosen, codes[:, start:, quantizer])
+    assert differ
+    # where all sounds are equally far from each other, the likeliest is the nearest
+    apart = [torch.eye(BINS)] * CONFIG.quantizers
+    assert same(likeliest, synthesize(*models, REQUESTS, SHORT, entries=apart))
 
 
 @pytest.mark.parametrize(

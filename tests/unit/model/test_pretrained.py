@@ -5,6 +5,7 @@ import collections
 import os
 import pathlib
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,14 @@ def test_an_exported_model_keeps_its_codec(tmp_path: Path) -> None:
     export_checkpoint(tmp_path / "model", tmp_path / "mine.pt")
     import_checkpoint(tmp_path / "mine.pt", tmp_path / "back", heads=2, codec=CODEC)
     assert load_meta(tmp_path / "back")["codec"] == CODEC
+
+
+def test_what_the_originals_do_not_know_is_not_exported(tmp_path: Path) -> None:
+    placed = replace(PLAIN, text_positions="frames")
+    save_model(tmp_path / "model", state_of(placed), {"model": placed})
+    with pytest.raises(ValueError, match=r"model\.json has text positions in frames, .* to export"):
+        export_checkpoint(tmp_path / "model", tmp_path / "mine.pt")
+    assert not (tmp_path / "mine.pt").exists()
 
 
 def test_half_precision_is_kept_in_the_file_and_computed_in_float32(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Padding, masks, dtypes and sizes of the models."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,10 +15,21 @@ from revoice.model.losses import (
     nar_top10,
     top10_hits,
 )
-from revoice.model.valle import AR, BINS, EOS, NAR, ModelConfig
+from revoice.model.valle import AR, BINS, EOS, NAR, ModelConfig, said_at
 
 CONFIG = ModelConfig("vallex", 32, 2, 4, text_symbols=20, languages=("en", "zh"), pad=3)
+PLACED = replace(CONFIG, text_positions="frames")
 QUANTIZER = 3
+
+
+def made(kind: type[AR] | type[NAR], config: ModelConfig = CONFIG) -> Any:
+    """A model of these sizes; in one that places its text, each symbol has a length of its own."""
+    torch.manual_seed(1)
+    model = kind(config)
+    if config.text_positions == "frames":
+        part = "ar" if kind is AR else "nar"
+        model.get_buffer(f"{part}_symbol_frames").uniform_(0.5, 4)
+    return model
 
 
 def batch(seed: int = 0) -> dict[str, Tensor]:
@@ -64,9 +76,13 @@ def sums(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, T
 
 
 @pytest.fixture(params=[AR, NAR])
-def model(request: pytest.FixtureRequest) -> Any:
-    torch.manual_seed(1)
-    return request.param(CONFIG).double()
+def kind(request: pytest.FixtureRequest) -> type[AR] | type[NAR]:
+    return request.param
+
+
+@pytest.fixture(params=[CONFIG, PLACED], ids=["symbols", "frames"])
+def model(kind: type[AR] | type[NAR], request: pytest.FixtureRequest) -> Any:
+    return made(kind, request.param).double()
 
 
 def test_padding_changes_nothing(model: nn.Module) -> None:
@@ -138,15 +154,67 @@ def test_prompt_frames_one_number_or_one_each() -> None:
         model(**inputs, quantizer=CONFIG.quantizers)
 
 
-def test_text_may_be_empty() -> None:
+def test_text_may_be_empty(model: Any) -> None:
     whole = batch()
     whole["text_lens"][2] = 0
-    for model in (AR(CONFIG), NAR(CONFIG)):
-        loss = sums(model, whole)[0]
-        loss.backward()
-        assert torch.isfinite(loss)
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    loss = sums(model, whole)[0]
+    loss.backward()
+    assert torch.isfinite(loss)
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+DURATIONS = torch.tensor([1.0, 2.0, 3.0, 0.25, 8.0])
+
+
+def test_each_symbol_is_said_in_the_middle_of_its_share() -> None:
+    text, lens = torch.tensor([[1, 2], [4, 0]]), torch.tensor([2, 2])
+    said = said_at(DURATIONS, text, lens, torch.tensor([10, 9]))
+    torch.testing.assert_close(said, torch.tensor([[2.0, 7.0], [4.0, 8.5]]))
+
+
+def test_text_lies_along_the_audio() -> None:
+    generator = torch.Generator().manual_seed(1)
+    text = torch.randint(5, (50, 12), generator=generator)
+    lens = torch.randint(1, 13, (50,), generator=generator)
+    frames = torch.randint(1, 400, (50,), generator=generator)
+    said = said_at(DURATIONS, text, lens, frames)
+    for row, length, total in zip(said, lens.tolist(), frames.tolist(), strict=True):
+        known = row[:length]
+        assert (known.diff() > 0).all()
+        assert 0 < known[0] <= known[-1] < total
+        end, shares = 0.0, []
+        for middle in known.tolist():
+            shares.append(2 * (middle - end))
+            end += shares[-1]
+        assert sum(shares) == pytest.approx(total, rel=1e-4)
+    torch.testing.assert_close(said_at(DURATIONS, text, lens, 3 * frames), 3 * said)
+    torch.testing.assert_close(said_at(5 * DURATIONS, text, lens, frames), said)
+    other = text.masked_fill(torch.arange(12) >= lens[:, None], 10**6)
+    padded = torch.nn.functional.pad(other, (0, 3), value=-1)
+    seen = torch.arange(12) < lens[:, None]
+    again = said_at(DURATIONS, padded, lens, frames)[:, :12]
+    torch.testing.assert_close(again[seen], said[seen], rtol=0, atol=0)
+
+
+def test_the_length_of_the_audio_places_the_text() -> None:
+    """And so it shows in the first frame, which sees no others; not where symbols are counted."""
+    inputs = single(batch(), 0)
+    del inputs["prompt_frames"]
+    longer = {**inputs, "codes": torch.nn.functional.pad(inputs["codes"], (0, 0, 0, 6))}
+    longer["code_lens"] = inputs["code_lens"] + 6
+    for config in (CONFIG, PLACED):
+        model = made(AR, config).eval()
+        one, other = model(**inputs)[:, 0], model(**longer)[:, 0]
+        assert torch.allclose(one, other) == (config is CONFIG)
+
+
+def test_how_long_symbols_last_places_the_text(kind: type[AR] | type[NAR]) -> None:
+    model, inputs = made(kind, PLACED).eval(), single(batch(), 0)
+    before = sums(model, inputs)[0]
+    for buffer in model.buffers():
+        buffer.uniform_(0.5, 4)
+    assert sums(model, inputs)[0] != before
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -228,6 +296,7 @@ def test_top10() -> None:
         ({"layout": "valle"}, '"valle" has none'),
         ({"languages": ("en", "en")}, "twice"),
         ({"pad": 20}, "pad 20"),
+        ({"text_positions": "words"}, '"words" is not "symbols" or "frames"'),
     ],
 )
 def test_config_that_does_not_fit(changes: dict[str, Any], message: str) -> None:

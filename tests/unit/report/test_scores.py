@@ -12,7 +12,7 @@ from revoice.report.tables import write_tables
 EXPECTED = Path(__file__).parent / "expected"
 MADE_BY = {
     "data": "small: 20 train, 3 dev, 4 test cuts",
-    "codec": "world (codes of 8 x 1024 at 75 Hz, sha256 01234567); asked for",
+    "codec": "world (codes of 8 x 1024 at 37.5 Hz, sha256 01234567); asked for",
     "tokenizer": "vallex (sha256 89abcdef)",
     "checkpoint": "results/tiny/model.safetensors (sha256 00112233)",
 }

@@ -16,7 +16,7 @@ from tests.helpers.synthetic import write_cuts
 CODEC: dict[str, Any] = {
     "name": "world",
     "sha256": "1" * 64,
-    "frame_rate": 75.0,
+    "frame_rate": 37.5,
     "num_quantizers": 8,
     "bins": 1024,
 }

@@ -21,7 +21,8 @@ from tests.helpers.synthetic import write_cuts
 from tests.unit.training.conftest import TRAIN
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "train.py"
-CODEC = {"name": "world", "sha256": "1" * 64, "frame_rate": 75, "num_quantizers": 8, "bins": 1024}
+CODEC = {"name": "world", "sha256": "1" * 64, "frame_rate": 37.5}
+CODEC |= {"num_quantizers": 8, "bins": 1024}
 SIZE = {"width": 32, "layers": 1, "heads": 2}
 TOKENIZER = EspeakTokenizer(["<pad>", "<bos>", "<eos>", *"_abcdefghijklmnopqrst"])
 

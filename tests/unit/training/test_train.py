@@ -39,6 +39,8 @@ from revoice.training.setup import check_memory
 from revoice.training.train import INTERRUPTED, train
 from tests.helpers.synthetic import MODEL, write_cuts
 
+PLACED = {**MODEL, "text_positions": "frames"}
+
 
 def weights(job: Job) -> str:
     return sha256(f"{job.out}.safetensors")
@@ -109,6 +111,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "nar": {"part": "nar", "accumulate": 2, "optimizer": "scaled_adam", "schedule": "eden"},
     "lora": {"part": "ar", "lora": {"rank": 2}, "average": "periodic", "concatenate_seconds": 2.0},
     "bf16": {"part": "nar", "precision": "bf16", "gradient_checkpointing": True, "keep": 2},
+    "frames": {"part": "ar", "model": PLACED},
 }
 
 
