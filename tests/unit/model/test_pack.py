@@ -39,7 +39,8 @@ def test_half_the_size_and_the_same_model(model: Path, tmp_path: Path) -> None:
     write_half(model, tmp_path / "half")
     state = read_state(tmp_path / "half", "")
     assert {value.dtype for value in state.values()} == {torch.float16}
-    whole, half = (Path(f"{stem}.safetensors").stat().st_size for stem in (model, tmp_path / "half"))
+    files = (Path(f"{stem}.safetensors") for stem in (model, tmp_path / "half"))
+    whole, half = (file.stat().st_size for file in files)
     assert half < 0.6 * whole
     ar, nar, meta = load_model(tmp_path / "half")
     assert meta["a"] == 1
