@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Average = Literal["ema", "periodic"]
+Positions = Literal["symbols", "frames"]
+Decoding = Literal["expected", "argmax"]
 TokenizerName = Literal["espeak", "vallex"]
 Recognizer = Literal["whisper", "pocketsphinx"]
 WhisperModel = Literal["base"] | Annotated[str, Field(pattern="/")]  # pinned, or a path
@@ -17,15 +19,13 @@ CorpusKind = Literal["asterisk", "folder", "table", "libritts", "ljspeech", "syn
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Part = Literal["ar", "nar"]
-# Kokoro's English voices: American and British, female and male.
-KOKORO = frozenset(
+KOKORO = frozenset(  # its English voices: American and British, female and male
     "af_alloy af_aoede af_bella af_heart af_jessica af_kore af_nicole af_nova af_river af_sarah "
     "af_sky am_adam am_echo am_eric am_fenrir am_liam am_michael am_onyx am_puck am_santa "
     "bf_alice bf_emma bf_isabella bf_lily bm_daniel bm_fable bm_george bm_lewis".split()
 )
 DISTILLED = "heart"  # the voice of hibari, a small model that learnt from Kokoro's
 Positive = Annotated[int, Field(gt=0)]
-
 STARTS = frozenset(["scratch", "base", "vallex"])  # words that `init` knows
 # Folders of `results/` that are no experiment's (`codec`: a former version's).
 RESERVED = STARTS | set("benchmarks codec codecs corpora media pretrained recognizers text".split())
@@ -219,7 +219,7 @@ class ModelSize(Section):
     width: Positive = Field(256, description="width of the decoders")
     layers: Positive = Field(4, description="layers of each decoder")
     heads: Positive = Field(4, description="heads of attention, which divide the width")
-    text_positions: Literal["symbols", "frames"] = Field("symbols", description="see README")
+    text_positions: Positions = Field("symbols", description="frames: where each is said; no .pt")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "ModelSize":
@@ -263,16 +263,14 @@ class SynthesisConfig(Section):
     repeats: Positive = Field(1, description="speak each so often, with seeds from `seed` on")
     prompt_seconds: float = Field(3, gt=0, description="length of a prompt, at least")
     batch: Positive = Field(8, description="sentences that are spoken at a time")
-    nar: Literal["expected", "argmax"] = Field("expected", description="NAR: its mean, or mode")
+    nar: Decoding = Field("expected", description="the sound that it expects; argmax: likeliest")
 
 
 class ScoreConfig(Section):
     """How speech is measured. null leaves a measure out."""
 
     recognizer: Recognizer | None = Field("whisper", description="for the word error rate")
-    model: WhisperModel = Field(
-        "base", description="whisper: base, or the path of a CTranslate2 model"
-    )
+    model: WhisperModel = Field("base", description="whisper: base, or a CTranslate2 model's path")
     similarity: Literal["resemblyzer"] | None = Field("resemblyzer", description="of speakers")
     dnsmos: Literal["speechmos"] | None = Field("speechmos", description="predicted opinion")
 

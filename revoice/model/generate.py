@@ -210,8 +210,8 @@ def _first_codebook(
     audio = torch.nn.functional.pad(batch.prompts[:, :, 0], (1, 0), value=BOS)
     text_length, prefix = batch.text.shape[1], batch.text.shape[1] + audio.shape[1]
     frames_expected = batch.frames(getattr(ar, "ar_symbol_frames", None))
-    text = ar.embed_text(batch.text, batch.text_lens, batch.languages, frames_expected)
-    x = torch.cat((text, ar.embed_audio(audio)), 1)
+    reading = ar.read(batch.text, batch.text_lens, batch.languages, frames_expected)
+    x = torch.cat((ar.embed_text(reading), ar.embed_audio(audio, reading)), 1)
     cache = Cache(ar.config, count, prefix + max(limits), like=x)
     text_seen = valid(batch.text_lens, text_length)
     audio_seen = valid(batch.prompt_lens + 1, audio.shape[1])
@@ -240,10 +240,11 @@ def _first_codebook(
             kept = left.nonzero().squeeze(1)
             rows, code, position, seen = rows[kept], code[kept], position[kept], seen[kept]
             cache.keep(kept)
+            reading = reading.keep(kept)
         visible = seen[:, : cache.length + 1]
         step_mask = None if bool(visible.all()) else visible[:, None, None]
         # A row that has ended repeats EOS until it is dropped; nobody reads what it computes.
-        x = ar.embed_audio(code.unsqueeze(1), position + step)
+        x = ar.embed_audio(code.unsqueeze(1), reading, position + step)
         hidden = ar.ar_decoder(x, step_mask, cache=cache).squeeze(1)
 
     mean = (log_probability / (frames + ended)).tolist()

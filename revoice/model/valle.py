@@ -19,6 +19,7 @@ from revoice.config import check_width
 BINS = 1024  # codes of one codebook
 EOS = 1024  # first codebook only
 BOS = 1025  # AR input only
+SPREAD = 1.5  # frames: standard deviation of where a symbol is said around where it is expected
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class ModelConfig:
     `layout` "vallex" adds a language embedding to every text position, "valle" has none.
     `languages` are the rows of that embedding in order, `pad` is the text's padding id, and
     `dropout` acts in training only. `text_positions`: "symbols" counts a text's symbols, as the
-    originals do; "frames" places each where it is about to be said, see `said_at`. Raises
+    originals do; "frames" places each where it is about to be said, see `Reading`. Raises
     ValueError where the values do not fit together.
     """
 
@@ -95,6 +96,38 @@ def said_at(symbol_frames: Tensor, text: Tensor, text_lens: Tensor, frames: Tens
     each = symbol_frames[text.masked_fill(padding, 0)].masked_fill(padding, 0.0)
     pace = frames / each.sum(1).clamp(min=1e-3)
     return (each.cumsum(1) - each / 2) * pace.unsqueeze(1)
+
+
+@dataclass
+class Reading:
+    """A text as a model reads it: embedded symbols, and where in the audio each is about to be said.
+
+    `symbols`: (N, S, width), `text_lens`: (N,), `at`: (N, S) positions in frames as of `said_at`;
+    None: a model that does not place its text.
+    """
+
+    symbols: Tensor
+    text_lens: Tensor
+    at: Tensor | None
+
+    def near(self, positions: Tensor) -> Tensor:
+        """What is about to be said at (N, L) positions: (N, L, width), a mean of nearby symbols.
+
+        The weights are those of a normal distribution around the middle of each frame. Added to
+        the audio, it tells every frame its text before any attention does, which then has to
+        learn by how much the places are off; zero where the text is not placed.
+        """
+        if self.at is None:
+            return self.symbols.new_zeros(())
+        away = (positions.unsqueeze(-1) + 0.5 - self.at.unsqueeze(-2)) / SPREAD
+        padding = ~valid(self.text_lens, self.at.shape[1]).unsqueeze(-2)
+        weights = (-away.square() / 2).masked_fill(padding, -torch.inf).softmax(-1)
+        return weights.to(self.symbols.dtype) @ self.symbols
+
+    def keep(self, rows: Tensor) -> "Reading":
+        """The texts of these rows alone."""
+        at = None if self.at is None else self.at[rows]
+        return Reading(self.symbols[rows], self.text_lens[rows], at)
 
 
 class TokenEmbedding(nn.Module):
@@ -251,28 +284,29 @@ class AR(nn.Module):
             self.register_buffer("ar_symbol_frames", torch.ones(config.text_symbols))
         _initialize(self, config)
 
-    def embed_text(
+    def read(
         self, text: Tensor, text_lens: Tensor, languages: Tensor | None, frames: Tensor
-    ) -> Tensor:
-        """(N, S) ids to (N, S, width); what padding holds does not matter.
+    ) -> Reading:
+        """(N, S) ids as they are read; what padding holds does not matter.
 
         `frames`: (N,) frames of audio that say the whole text, as far as that is known.
         """
-        language_embedding = getattr(self, "ar_language_embedding", None)
-        x = _embed_text(self.ar_text_embedding, language_embedding, text, text_lens, languages)
-        durations = getattr(self, "ar_symbol_frames", None)
-        positions = None if durations is None else said_at(durations, text, text_lens, frames)
-        return self.ar_text_position(x, positions)
+        return _read(self, "ar", text, text_lens, languages, frames)
 
-    def embed_audio(self, codes: Tensor, start: Tensor | None = None) -> Tensor:
+    def embed_text(self, reading: Reading) -> Tensor:
+        """The text as it goes into the decoder: (N, S, width)."""
+        return self.ar_text_position(reading.symbols, reading.at)
+
+    def embed_audio(self, codes: Tensor, reading: Reading, start: Tensor | None = None) -> Tensor:
         """(N, L) codes of the first codebook, BOS included, to (N, L, width).
 
         `start`: (N,) position of the first of them, counted from BOS; default 0.
         """
-        positions = torch.arange(codes.shape[1], device=codes.device)
+        positions = torch.arange(codes.shape[1], device=codes.device).expand(codes.shape)
         if start is not None:
             positions = start.unsqueeze(1) + positions
-        return self.ar_audio_position(self.ar_audio_embedding(codes), positions)
+        x = self.ar_audio_embedding(codes) + reading.near(positions)
+        return self.ar_audio_position(x, positions)
 
     def forward(
         self,
@@ -296,8 +330,8 @@ class AR(nn.Module):
         text_length = text.shape[1]
         audio = codes[:, :, 0].masked_fill(~valid(code_lens, codes.shape[1]), 0).long()
         audio = F.pad(audio, (1, 0), value=BOS)
-        symbols = self.embed_text(text, text_lens, languages, code_lens)
-        x = torch.cat((symbols, self.embed_audio(audio)), 1)
+        reading = self.read(text, text_lens, languages, code_lens)
+        x = torch.cat((self.embed_text(reading), self.embed_audio(audio, reading)), 1)
         mask = ar_mask(text_lens, text_length, audio.shape[1])
         checkpointing = self.gradient_checkpointing and self.training
         x = self.ar_decoder(x, mask, gradient_checkpointing=checkpointing)
@@ -386,13 +420,11 @@ class NAR(nn.Module):
             ).sum(0)
             rest = rest.masked_fill(~seen.unsqueeze(2), 0.0)
             audio = audio + F.pad(rest, (0, 0, 0, length - longest))
-        language_embedding = getattr(self, "nar_language_embedding", None)
-        symbols = _embed_text(
-            self.nar_text_embedding, language_embedding, text, text_lens, languages
+        reading = _read(self, "nar", text, text_lens, languages, code_lens)
+        audio = audio + reading.near(
+            torch.arange(length, device=codes.device).expand(len(codes), -1)
         )
-        durations = getattr(self, "nar_symbol_frames", None)
-        positions = None if durations is None else said_at(durations, text, text_lens, code_lens)
-        symbols = self.nar_text_position(symbols, positions)
+        symbols = self.nar_text_position(reading.symbols, reading.at)
         x = torch.cat((symbols, self.nar_audio_position(audio)), 1)
         mask = torch.cat((text_valid, audio_valid), 1)[:, None, None]
         stage = self.nar_stage_embeddings[quantizer - 1](text_lens.new_zeros(()))
@@ -440,20 +472,23 @@ def _check_tied(module: nn.Module, state: dict[str, Tensor], *_: Any) -> None:
     check_tied(state, module.config.quantizers)
 
 
-def _embed_text(
-    embedding: TokenEmbedding,
-    language_embedding: TokenEmbedding | None,
+def _read(
+    model: nn.Module,
+    part: str,
     text: Tensor,
     text_lens: Tensor,
     languages: Tensor | None,
-) -> Tensor:
+    frames: Tensor,
+) -> Reading:
     padding = ~valid(text_lens, text.shape[1])
-    x = embedding(text.masked_fill(padding, 0))
-    if language_embedding is None:
-        return x
-    if languages is None:
-        raise ValueError('layout "vallex" needs the language of every text symbol')
-    return x + language_embedding(languages.masked_fill(padding, 0))
+    symbols = model.get_submodule(f"{part}_text_embedding")(text.masked_fill(padding, 0))
+    if (of_languages := getattr(model, f"{part}_language_embedding", None)) is not None:
+        if languages is None:
+            raise ValueError('layout "vallex" needs the language of every text symbol')
+        symbols = symbols + of_languages(languages.masked_fill(padding, 0))
+    durations = getattr(model, f"{part}_symbol_frames", None)
+    at = None if durations is None else said_at(durations, text, text_lens, frames)
+    return Reading(symbols, text_lens, at)
 
 
 @torch.no_grad()

@@ -67,10 +67,9 @@ def test_no_symbol_takes_less_than_no_time() -> None:
     assert found[2] == SHORTEST
 
 
-@pytest.mark.parametrize("cuts", [[], [spoken([], 5)]])
-def test_nothing_to_learn_from(cuts: list[Any]) -> None:
+def test_nothing_to_learn_from() -> None:
     with pytest.raises(ValueError, match="no cuts to train on"):
-        symbol_frames(cuts, 3)
+        symbol_frames([], 3)
 
 
 @pytest.mark.parametrize("part", ["ar", "nar"])
