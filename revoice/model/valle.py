@@ -100,7 +100,7 @@ def said_at(symbol_frames: Tensor, text: Tensor, text_lens: Tensor, frames: Tens
 
 @dataclass
 class Reading:
-    """A text as a model reads it: embedded symbols, and where in the audio each is about to be said.
+    """A text as a model reads it: embedded symbols, and where in the audio each will be said.
 
     `symbols`: (N, S, width), `text_lens`: (N,), `at`: (N, S) positions in frames as of `said_at`;
     None: a model that does not place its text.
@@ -121,8 +121,9 @@ class Reading:
             return self.symbols.new_zeros(())
         away = (positions.unsqueeze(-1) + 0.5 - self.at.unsqueeze(-2)) / SPREAD
         padding = ~valid(self.text_lens, self.at.shape[1]).unsqueeze(-2)
-        weights = (-away.square() / 2).masked_fill(padding, -torch.inf).softmax(-1)
-        return weights.to(self.symbols.dtype) @ self.symbols
+        lowest = torch.finfo(away.dtype).min  # not infinity: a text may be empty
+        weights = (-away.square() / 2).masked_fill(padding, lowest).softmax(-1)
+        return weights.masked_fill(padding, 0.0).to(self.symbols.dtype) @ self.symbols
 
     def keep(self, rows: Tensor) -> "Reading":
         """The texts of these rows alone."""
