@@ -11,7 +11,7 @@ from torch import Tensor
 
 from revoice.codec.search import ResidualCodec
 from revoice.model.prompts import Prompt
-from revoice.model.valle import AR, BOS, EOS, NAR, Cache, ModelConfig, ar_mask, valid
+from revoice.model.valle import AR, BOS, EOS, NAR, Cache, ModelConfig, Parts, ar_mask, valid
 
 FRAMES_PER_SYMBOL = 16  # an utterance that has not ended by then is cut off
 PACE = 2.0  # nobody speaks more than so much slower or faster than the training's mean
@@ -181,8 +181,8 @@ class _Batch:
         of_prompts = torch.tensor([len(request.prompt.ids) for request in requests], device=device)
         return cls(text, text_lens, of_prompts, languages, prompts, prompt_lens)
 
-    def frames(self, symbol_frames: Tensor | None) -> Tensor:
-        """(N,) frames that prompt and text are expected to take, at the pace of the prompt.
+    def expected(self, symbol_frames: Tensor | None) -> Tensor:
+        """(N,) frames that the texts after the prompts are expected to take, at a prompt's pace.
 
         Zeros for a model that does not look at them, which has no `symbol_frames`.
         """
@@ -192,7 +192,12 @@ class _Batch:
         of_prompt = (each * valid(self.prompt_text_lens, self.text.shape[1])).sum(1)
         pace = self.prompt_lens / of_prompt.clamp(min=1e-3)
         pace = torch.where(self.prompt_lens > 0, pace.clamp(1 / PACE, PACE), 1.0)
-        return each.sum(1) * pace
+        return (each.sum(1) - of_prompt) * pace
+
+    def parts(self, frames: Tensor) -> Parts:
+        """Prompts, and texts that take (N,) frames."""
+        of = (~valid(self.prompt_text_lens, self.text.shape[1])).long()
+        return Parts(of, torch.stack((self.prompt_lens.to(frames), frames), 1))
 
 
 def _first_codebook(
@@ -209,8 +214,8 @@ def _first_codebook(
     # Slots of the cache: text, BOS and prompt, generated frames; `seen`: those without padding.
     audio = torch.nn.functional.pad(batch.prompts[:, :, 0], (1, 0), value=BOS)
     text_length, prefix = batch.text.shape[1], batch.text.shape[1] + audio.shape[1]
-    frames_expected = batch.frames(getattr(ar, "ar_symbol_frames", None))
-    reading = ar.read(batch.text, batch.text_lens, batch.languages, frames_expected)
+    parts = batch.parts(batch.expected(getattr(ar, "ar_symbol_frames", None)))
+    reading = ar.read(batch.text, batch.text_lens, batch.languages, parts)
     x = torch.cat((ar.embed_text(reading), ar.embed_audio(audio, reading)), 1)
     cache = Cache(ar.config, count, prefix + max(limits), like=x)
     text_seen = valid(batch.text_lens, text_length)
@@ -267,9 +272,10 @@ def _all_codebooks(
         codes[i, starts[i] : ends[i], 0] = torch.from_numpy(first).to(codes)
     code_lens = torch.tensor(ends, device=device)
     generated = valid(code_lens, max(ends)) & ~valid(batch.prompt_lens, max(ends))
+    how = (batch.prompt_lens, batch.languages, batch.parts(code_lens - batch.prompt_lens))
     for quantizer in range(1, quantizers):
         given = (batch.text, batch.text_lens, codes, code_lens)
-        logits = nar(*given, quantizer, batch.prompt_lens, batch.languages)
+        logits = nar(*given, quantizer, *how)
         found = nearest(logits, entries[quantizer]) if entries else logits.argmax(-1)
         codes[:, :, quantizer] = torch.where(generated, found, codes[:, :, quantizer])
     whole = codes.short().cpu().numpy()

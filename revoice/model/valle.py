@@ -80,22 +80,38 @@ def valid(lens: Tensor, length: int) -> Tensor:
     return torch.arange(length, device=lens.device) < lens.unsqueeze(1)
 
 
-def said_at(symbol_frames: Tensor, text: Tensor, text_lens: Tensor, frames: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class Parts:
+    """The parts of texts whose audio has a known length: a prompt and what follows, or joined cuts.
+
+    `of`: (N, S) int64 the part of each symbol, in order; `frames`: (N, P) frames of each part.
+    """
+
+    of: Tensor
+    frames: Tensor
+
+    @classmethod
+    def whole(cls, text: Tensor, frames: Tensor) -> "Parts":
+        """One part each: texts (N, S) that take (N,) frames."""
+        return cls(torch.zeros_like(text), frames.unsqueeze(1))
+
+
+def said_at(symbol_frames: Tensor, text: Tensor, text_lens: Tensor, parts: Parts) -> Tensor:
     """Where in the audio each symbol is about to be said: (N, S) positions in frames.
 
-    Every symbol takes its share of the audio, as long as such symbols last on average; its position
+    Every symbol takes its share of its part, as long as such symbols last on average; its position
     is the middle of that. Text and audio then run side by side, so that attention finds the symbol
     that is being said near its own position, in place of having to learn how fast people speak.
 
     Args:
         symbol_frames: (symbols,) mean frames of each symbol.
         text: (N, S) ids; `text_lens`: (N,).
-        frames: (N,) frames of the audio that says the whole text.
     """
     padding = ~valid(text_lens, text.shape[1])
     each = symbol_frames[text.masked_fill(padding, 0)].masked_fill(padding, 0.0)
-    pace = frames / each.sum(1).clamp(min=1e-3)
-    return (each.cumsum(1) - each / 2) * pace.unsqueeze(1)
+    sums = each.new_zeros(parts.frames.shape).scatter_add(1, parts.of, each)
+    each = each * (parts.frames / sums.clamp(min=1e-3)).gather(1, parts.of)
+    return each.cumsum(1) - each / 2
 
 
 @dataclass
@@ -286,13 +302,13 @@ class AR(nn.Module):
         _initialize(self, config)
 
     def read(
-        self, text: Tensor, text_lens: Tensor, languages: Tensor | None, frames: Tensor
+        self, text: Tensor, text_lens: Tensor, languages: Tensor | None, parts: Parts
     ) -> Reading:
         """(N, S) ids as they are read; what padding holds does not matter.
 
-        `frames`: (N,) frames of audio that say the whole text, as far as that is known.
+        `parts` have the frames of audio that say the text, as far as that is known.
         """
-        return _read(self, "ar", text, text_lens, languages, frames)
+        return _read(self, "ar", text, text_lens, languages, parts)
 
     def embed_text(self, reading: Reading) -> Tensor:
         """The text as it goes into the decoder: (N, S, width)."""
@@ -316,6 +332,7 @@ class AR(nn.Module):
         codes: Tensor,
         code_lens: Tensor,
         languages: Tensor | None = None,
+        parts: Parts | None = None,
     ) -> Tensor:
         """Logits of the first codebook under teacher forcing (arXiv 2301.02111, equation 1).
 
@@ -324,6 +341,7 @@ class AR(nn.Module):
             codes: (N, T, quantizers) integers, padded with anything; `code_lens`: (N,).
             languages: (N, S) int64 rows of `config.languages`; needed by layout "vallex", ignored
                 by "valle".
+            parts: for text positions in frames; None: each text is one part.
 
         Returns:
             (N, T + 1, 1025): position t predicts frame t; position `code_lens` predicts EOS.
@@ -331,7 +349,7 @@ class AR(nn.Module):
         text_length = text.shape[1]
         audio = codes[:, :, 0].masked_fill(~valid(code_lens, codes.shape[1]), 0).long()
         audio = F.pad(audio, (1, 0), value=BOS)
-        reading = self.read(text, text_lens, languages, code_lens)
+        reading = self.read(text, text_lens, languages, parts or Parts.whole(text, code_lens))
         x = torch.cat((self.embed_text(reading), self.embed_audio(audio, reading)), 1)
         mask = ar_mask(text_lens, text_length, audio.shape[1])
         checkpointing = self.gradient_checkpointing and self.training
@@ -382,12 +400,13 @@ class NAR(nn.Module):
         quantizer: int,
         prompt_frames: int | Tensor,
         languages: Tensor | None = None,
+        parts: Parts | None = None,
     ) -> Tensor:
         """Logits of codebook `quantizer` for all frames (arXiv 2301.02111, equation 2).
 
         Args:
-            text, text_lens, codes, code_lens, languages: as in `AR.forward`. Of the frames after
-                the prompt only the codebooks below `quantizer` are read.
+            text, text_lens, codes, code_lens, languages, parts: as in `AR.forward`. Of the frames
+                after the prompt only the codebooks below `quantizer` are read.
             quantizer: the codebook to predict, 1 to quantizers - 1.
             prompt_frames: how many leading frames show all their codebooks; one number or (N,).
 
@@ -421,7 +440,8 @@ class NAR(nn.Module):
             ).sum(0)
             rest = rest.masked_fill(~seen.unsqueeze(2), 0.0)
             audio = audio + F.pad(rest, (0, 0, 0, length - longest))
-        reading = _read(self, "nar", text, text_lens, languages, code_lens)
+        parts = parts or Parts.whole(text, code_lens)
+        reading = _read(self, "nar", text, text_lens, languages, parts)
         audio = audio + reading.near(
             torch.arange(length, device=codes.device).expand(len(codes), -1)
         )
@@ -479,7 +499,7 @@ def _read(
     text: Tensor,
     text_lens: Tensor,
     languages: Tensor | None,
-    frames: Tensor,
+    parts: Parts,
 ) -> Reading:
     padding = ~valid(text_lens, text.shape[1])
     symbols = model.get_submodule(f"{part}_text_embedding")(text.masked_fill(padding, 0))
@@ -488,7 +508,7 @@ def _read(
             raise ValueError('layout "vallex" needs the language of every text symbol')
         symbols = symbols + of_languages(languages.masked_fill(padding, 0))
     durations = getattr(model, f"{part}_symbol_frames", None)
-    at = None if durations is None else said_at(durations, text, text_lens, frames)
+    at = None if durations is None else said_at(durations, text, text_lens, parts)
     return Reading(symbols, text_lens, at)
 
 

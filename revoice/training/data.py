@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
+from revoice.model.valle import Parts
 from revoice.text.framing import frame
 from revoice.training import mixing
 
@@ -32,7 +33,8 @@ class Batch:
     """Utterances of one batch, padded to the longest.
 
     text (N, S) int64, text_lens (N,) int64, codes (N, T, 8) int64, code_lens (N,) int64,
-    languages (N, S) int64 indices into the model's languages, or None for a model without.
+    languages (N, S) int64 indices into the model's languages, or None for a model without;
+    part_of (N, S) and part_frames (N, P) int64, as `Parts` has them, or None: all of one part.
     """
 
     text: Tensor
@@ -40,6 +42,15 @@ class Batch:
     codes: Tensor
     code_lens: Tensor
     languages: Tensor | None = None
+    part_of: Tensor | None = None
+    part_frames: Tensor | None = None
+
+    @property
+    def parts(self) -> Parts | None:
+        """Which cut each symbol is of, and how long that is."""
+        if self.part_of is None or self.part_frames is None:
+            return None
+        return Parts(self.part_of, self.part_frames)
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
@@ -48,11 +59,13 @@ class Batch:
 
 
 class Example(NamedTuple):
-    """One utterance: token ids, a language per token, codes (frames, 8) int16."""
+    """One utterance: token ids, a language per token, codes (frames, 8) int16; of each of the
+    cuts that it is joined of, the number of tokens and that of frames."""
 
     tokens: list[int]
     languages: list[str]
     codes: np.ndarray
+    parts: list[tuple[int, int]]
 
 
 def load_example(cut: Cut, separator: Sequence[int] = (), ends: Sequence[int] = ()) -> Example:
@@ -68,7 +81,9 @@ def load_example(cut: Cut, separator: Sequence[int] = (), ends: Sequence[int] = 
     languages = [language for _, languages in texts for language in languages]
     if lookup_cache_or_open.cache_info().currsize >= OPEN_FILES:
         close_cached_file_handles()
-    return Example(tokens, languages, np.concatenate([part.load_codes() for part in parts]))
+    codes = [part.load_codes() for part in parts]
+    sizes = [(len(ids), len(rows)) for (ids, _), rows in zip(texts, codes, strict=True)]
+    return Example(tokens, languages, np.concatenate(codes), sizes)
 
 
 def collate(examples: Sequence[Example], pad: int, languages: Sequence[str] = ()) -> Batch:
@@ -91,7 +106,13 @@ def collate(examples: Sequence[Example], pad: int, languages: Sequence[str] = ()
         ids = pad_sequence(rows, batch_first=True)
     text_lens, code_lens = (torch.tensor([len(row) for row in rows]) for rows in (text, codes))
     padded = pad_sequence(text, batch_first=True, padding_value=pad)
-    return Batch(padded, text_lens, pad_sequence(codes, batch_first=True), code_lens, ids)
+    symbols, frames = (
+        [torch.tensor([part[i] for part in example.parts]) for example in examples] for i in (0, 1)
+    )
+    part_of = [torch.arange(len(each)).repeat_interleave(each) for each in symbols]
+    parts = (pad_sequence(rows, batch_first=True) for rows in (part_of, frames))
+    codes_padded = pad_sequence(codes, batch_first=True)
+    return Batch(padded, text_lens, codes_padded, code_lens, ids, *parts)
 
 
 @dataclass(frozen=True)

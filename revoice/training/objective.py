@@ -42,12 +42,12 @@ def batch_loss(
     """
     text = (batch.text, batch.text_lens, batch.codes, batch.code_lens)
     if part == "ar":
-        logits = model(*text, batch.languages)
+        logits = model(*text, batch.languages, batch.parts)
         loss, positions = ar_loss(logits, batch.codes, batch.code_lens)
         hits, counted = ar_top10(logits.detach(), batch.codes, batch.code_lens)
     else:
         prompt = prompt_frames(batch.code_lens, share)
-        logits = model(*text, quantizer, prompt, batch.languages)
+        logits = model(*text, quantizer, prompt, batch.languages, batch.parts)
         what = (batch.codes, batch.code_lens, quantizer, prompt)
         loss, positions = nar_loss(logits, *what)
         hits, counted = nar_top10(logits.detach(), *what)
@@ -97,7 +97,8 @@ def figures(sums: Tensor) -> dict[str, float]:
 def swap_texts(batch: Batch) -> Batch:
     """Each utterance with the text, and its languages, of the one before it in the batch."""
     names = ("text", "text_lens") + (("languages",) if batch.languages is not None else ())
-    return replace(batch, **{name: getattr(batch, name).roll(1, 0) for name in names})
+    rolled = {name: getattr(batch, name).roll(1, 0) for name in names}
+    return replace(batch, **rolled, part_of=None, part_frames=None)
 
 
 def measure_swapped(model: AR, batches: Iterable[Batch], most: int, *how: Any) -> Tensor:
