@@ -15,7 +15,17 @@ from revoice.model.losses import (
     nar_top10,
     top10_hits,
 )
-from revoice.model.valle import AR, BINS, EOS, NAR, ModelConfig, said_at
+from revoice.model.valle import (
+    AR,
+    BINS,
+    EOS,
+    NAR,
+    SPREAD,
+    ModelConfig,
+    Parts,
+    Reading,
+    said_at,
+)
 
 CONFIG = ModelConfig("vallex", 32, 2, 4, text_symbols=20, languages=("en", "zh"), pad=3)
 PLACED = replace(CONFIG, text_positions="frames")
@@ -169,8 +179,36 @@ DURATIONS = torch.tensor([1.0, 2.0, 3.0, 0.25, 8.0])
 
 def test_each_symbol_is_said_in_the_middle_of_its_share() -> None:
     text, lens = torch.tensor([[1, 2], [4, 0]]), torch.tensor([2, 2])
-    said = said_at(DURATIONS, text, lens, torch.tensor([10, 9]))
+    said = said_at(DURATIONS, text, lens, Parts.whole(text, torch.tensor([10, 9])))
     torch.testing.assert_close(said, torch.tensor([[2.0, 7.0], [4.0, 8.5]]))
+
+
+def test_each_part_has_its_own_pace() -> None:
+    text, lens = torch.tensor([[1, 2, 3, 0, 2, 2]]), torch.tensor([5])
+    parts = Parts(torch.tensor([[0, 0, 2, 2, 2, 0]]), torch.tensor([[10, 7, 17]]))
+    said = said_at(DURATIONS, text, lens, parts)[0, :5]
+    # 2 and 3 frames in 10; then 0.25, 1 and 3 in 17; the middle part has no symbols
+    torch.testing.assert_close(said, torch.tensor([2.0, 7.0, 10.5, 13.0, 21.0]))
+    alone = said_at(DURATIONS, text[:, 2:], lens - 2, Parts.whole(text[:, 2:], torch.tensor([17])))
+    torch.testing.assert_close(said[2:], alone[0, :3] + 10)
+
+
+def test_a_frame_is_near_what_is_said_there() -> None:
+    symbols = torch.eye(4).repeat(2, 1, 1)
+    at = torch.tensor([[1.0, 11.0, 21.0, 31.0], [0.5, 1.5, 30.0, 40.0]])
+    reading = Reading(symbols, torch.tensor([4, 3]), at)
+    frames = torch.arange(32).expand(2, -1)
+    near = reading.near(frames)
+    assert near.shape == (2, 32, 4)
+    torch.testing.assert_close(near.sum(-1), torch.ones(2, 32))  # the rows of eye: weights
+    assert near[0].argmax(-1).tolist() == [0] * 6 + [1] * 10 + [2] * 10 + [3] * 6
+    torch.testing.assert_close(near[0, 10], torch.tensor([0.0, 1.0, 0.0, 0.0]), atol=1e-6, rtol=0)
+    # as likely as a normal distribution of that spread says
+    torch.testing.assert_close(near[1, 0, 1] / near[1, 0, 0], torch.tensor(-0.5 / SPREAD**2).exp())
+    assert near[1, :, 3].abs().max() == 0  # padding
+    assert reading.keep(torch.tensor([1])).near(frames[:1]).equal(near[1:])
+    assert Reading(symbols, torch.tensor([4, 3]), None).near(frames).abs().max() == 0
+    assert Reading(symbols, torch.tensor([4, 0]), at).near(frames)[1].abs().max() == 0
 
 
 def test_text_lies_along_the_audio() -> None:
@@ -178,7 +216,7 @@ def test_text_lies_along_the_audio() -> None:
     text = torch.randint(5, (50, 12), generator=generator)
     lens = torch.randint(1, 13, (50,), generator=generator)
     frames = torch.randint(1, 400, (50,), generator=generator)
-    said = said_at(DURATIONS, text, lens, frames)
+    said = said_at(DURATIONS, text, lens, Parts.whole(text, frames))
     for row, length, total in zip(said, lens.tolist(), frames.tolist(), strict=True):
         known = row[:length]
         assert (known.diff() > 0).all()
@@ -188,12 +226,14 @@ def test_text_lies_along_the_audio() -> None:
             shares.append(2 * (middle - end))
             end += shares[-1]
         assert sum(shares) == pytest.approx(total, rel=1e-4)
-    torch.testing.assert_close(said_at(DURATIONS, text, lens, 3 * frames), 3 * said)
-    torch.testing.assert_close(said_at(5 * DURATIONS, text, lens, frames), said)
+    torch.testing.assert_close(
+        said_at(DURATIONS, text, lens, Parts.whole(text, 3 * frames)), 3 * said
+    )
+    torch.testing.assert_close(said_at(5 * DURATIONS, text, lens, Parts.whole(text, frames)), said)
     other = text.masked_fill(torch.arange(12) >= lens[:, None], 10**6)
     padded = torch.nn.functional.pad(other, (0, 3), value=-1)
     seen = torch.arange(12) < lens[:, None]
-    again = said_at(DURATIONS, padded, lens, frames)[:, :12]
+    again = said_at(DURATIONS, padded, lens, Parts.whole(padded, frames))[:, :12]
     torch.testing.assert_close(again[seen], said[seen], rtol=0, atol=0)
 
 

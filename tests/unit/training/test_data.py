@@ -130,8 +130,21 @@ def test_concatenation_joins_cuts_of_one_speaker(cuts: CutSet) -> None:
     assert example.tokens[: len(tokens) + 1] == [*tokens, 23]
     assert example.tokens.count(23) >= len(parts) - 1
     assert len(example.tokens) == len(example.languages)
+    sizes = [
+        (len(p.supervisions[0].tokens) + (i > 0), len(p.load_codes())) for i, p in enumerate(parts)
+    ]
+    assert example.parts == sizes
+    alone = load_example(parts[0])
+    batch = collate([alone, example], 0)
+    assert batch.parts is not None
+    assert batch.parts.frames.tolist()[1] == [frames for _, frames in sizes]
+    assert batch.parts.frames.tolist()[0] == [len(alone.codes)] + [0] * (len(sizes) - 1)
+    of = [part for part, (symbols, _) in enumerate(sizes) for _ in range(symbols)]
+    assert batch.parts.of.tolist()[1] == of
+    assert batch.parts.frames.sum(1).equal(batch.code_lens)
     wrapped = load_example(several, separator=[23], ends=[1, 2])
     assert wrapped.tokens == [1, *example.tokens, 2]
+    assert sum(symbols for symbols, _ in wrapped.parts) == len(wrapped.tokens)
     assert wrapped.languages == [example.languages[0], *example.languages, example.languages[-1]]
 
 

@@ -40,6 +40,10 @@ def test_texts_are_swapped_whole() -> None:
     assert other.code_lens.tolist() == [4, 1]
     assert other.codes is codes
     assert swap_texts(Batch(text, lens, codes, lens)).languages is None
+    of = torch.tensor([[0, 1, 1], [0, 0, 0]])
+    parts = Batch(text, lens, codes, lens, part_of=of, part_frames=torch.tensor([[2, 2], [1, 0]]))
+    assert parts.parts is not None
+    assert swap_texts(parts).parts is None  # what is said in which part, nobody knows
 
 
 def test_the_gap_is_that_of_batches_of_several(batches: list[Batch]) -> None:
