@@ -12,7 +12,8 @@ from xdist.scheduler import LoadScopeScheduling
 ROOT = Path(__file__).resolve().parent.parent
 SLOW = [ROOT / "tests" / room for room in ("slurm", "workflow", "unit/training", "unit/evaluation")]
 SHARING_A_CLUSTER = "tests/slurm/"
-SHARING_A_RUN = {f"tests/workflow/test_{name}.py" for name in ("pipeline", "report", "reruns")}
+READERS = ("pipeline", "report", "reruns", "scores")  # of the finished run
+SHARING_A_RUN = {f"tests/workflow/test_{name}.py" for name in READERS}
 
 
 @pytest.fixture(scope="session")
