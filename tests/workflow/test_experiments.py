@@ -489,4 +489,5 @@ def test_models_grow_from_others(record: Record, copy: Path, snakemake: Snakemak
     # The AR of `second` does not hang on the NAR of `first`
     config["experiments"]["first"]["nar"] = {**config["experiments"]["first"]["nar"], "lr": 2e-3}
     run = snakemake(copy, "-n", *targets, *ONE_THREAD, config=config).succeeded()
-    assert run.jobs == ["assemble second", "train_nar first", "train_nar second"]
+    jobs = ["assemble second", "evaluate second", "train_nar first", "train_nar second"]
+    assert run.jobs == jobs
