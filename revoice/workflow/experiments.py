@@ -324,8 +324,8 @@ def _check_base(name: str) -> None:
         if not path.is_file():
             raise ValueError(
                 f"experiments.{name} takes the base voice, and {os.path.relpath(path)} is not "
-                "there: fetch the project again, whole, of which it is a file, or set `init: "
-                "scratch` and a codec other than base"
+                "there: put a packed voice into its folder (config/base.yaml makes one), or set "
+                "`init: scratch` and a codec other than base"
             )
 
 
