@@ -15,9 +15,9 @@ before it left over), in which all but the last look at one group of parameters 
     6  coefficients 28 to 47
     7  everything that is left
 
-Of 1024 entries no codebook but the last uses more than 256: a model learns few from less speech.
-Codebook 0 is chosen for a recording as a whole (Viterbi): a change of code costs as much as the
-mean squared error of quantisation, so that the AR has steadier codes to predict.
+Of its 1024 entries codebook 0 uses 256, and is chosen for a recording as a whole (Viterbi): a change
+of code costs as much as the mean squared error of quantisation. So the AR has fewer and steadier
+codes to predict; the other codebooks make up for it.
 """
 
 from collections.abc import Iterable
@@ -55,7 +55,7 @@ FLOOR = 48 / NEPER  # below loud speech: what is softer is silence, and need not
 QUIET = 15 / NEPER  # frames within this of the floor count little when codebooks are fitted
 QUIET_WEIGHT = 0.1
 FIT_FRAMES = 60000  # frames that k-means sees, at most
-ENTRIES = (256,) * 7 + (1024,)  # that are in use, of each codebook
+ENTRIES = (256,) + (1024,) * 7  # that are in use, of each codebook
 CHANGE_COST = 1.0  # of the mean squared error
 
 

@@ -16,7 +16,7 @@ from lhotse.dataset.sampling.dynamic_bucketing import estimate_duration_buckets
 from lhotse.features.io import close_cached_file_handles, lookup_cache_or_open
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 from revoice.model.valle import Parts
 from revoice.text.framing import frame
@@ -138,7 +138,20 @@ def load_batches(
     """Read the batches that a sampler chose, in `workers` processes ahead of their use."""
     # Its own generator, or each pass would move the global one and a resumed run would differ.
     own: dict[str, Any] = {"generator": torch.Generator(), "worker_init_fn": _forget_open_files}
-    return iter(DataLoader(dataset, sampler=batches, batch_size=None, num_workers=workers, **own))
+    return iter(DataLoader(_Read(dataset, batches), batch_size=None, num_workers=workers, **own))
+
+
+@dataclass(frozen=True)
+class _Read(IterableDataset):
+    """Batches in their order; of W workers each chooses them all, and reads every W-th."""
+
+    dataset: CodesDataset
+    batches: Iterable[CutSet]
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        return map(self.dataset.__getitem__, islice(self.batches, first, None, step))
 
 
 def _forget_open_files(worker: int) -> None:

@@ -47,6 +47,7 @@ from revoice.training.state import locked
 log = logging.getLogger(__name__)
 
 BEST = ("best_epoch", "best_step", "best_loss", "best_text_gap")
+WORKERS = {"cpu": 0, "cuda": 4}  # processes that read batches
 INTERRUPTED = 75  # exit code: the state is saved, the same command goes on (EX_TEMPFAIL)
 
 
@@ -131,7 +132,7 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
         clock = time.monotonic()
         if batches is None:
             chosen = run.sampler.epoch(here.epoch, skip=here.batches)
-            batches = load_batches(run.dataset, chosen, 2 if ranks.device.type == "cuda" else 0)
+            batches = load_batches(run.dataset, chosen, WORKERS[ranks.device.type])
         group = list(islice(batches, config.accumulate))
         if not group:
             here.epoch, here.batches, batches = here.epoch + 1, 0, None

@@ -159,10 +159,11 @@ def test_open_files_stay_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_workers_read_the_same_batches_and_leave_the_generators_alone(cuts: CutSet) -> None:
     dataset, state = CodesDataset(0), torch.get_rng_state()
     here = list(load_batches(dataset, Sampler(cuts, 8, 1).epoch(0)))
-    there = list(load_batches(dataset, Sampler(cuts, 8, 1).epoch(0), workers=1))
-    assert torch.equal(torch.get_rng_state(), state)
-    assert len(here) == len(there) > 1
-    assert all(torch.equal(a.codes, b.codes) for a, b in zip(here, there, strict=True))
+    for workers in (1, 3):
+        there = list(load_batches(dataset, Sampler(cuts, 8, 1).epoch(0), workers))
+        assert torch.equal(torch.get_rng_state(), state)
+        assert len(here) == len(there) > 3
+        assert all(torch.equal(a.codes, b.codes) for a, b in zip(here, there, strict=True))
 
 
 READ_ALL = """

@@ -1,0 +1,142 @@
+"""What a packed voice can do: the figures of its card, resources/base/README.md.
+
+    python benchmarks/base.py resources/base --whisper data/whisper-base --out figures.json \
+        --recordings others.csv
+
+Sentences that it never read are read by its teacher (hibari's voice), given back by the codec, and
+spoken by the voice from its own prompt, once for each seed; Whisper writes down all of it. With
+`--recordings`, a table with the columns `path` and `text` of three seconds of each of some speakers
+whom it never heard, ten sentences are spoken from each: how near to that speaker, to the others.
+"""
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+import librosa
+import numpy as np
+
+from revoice.codec.files import load_codec
+from revoice.evaluation.measures import dnsmos, speaker_similarity
+from revoice.evaluation.recognizers import Recognizer, load_whisper
+from revoice.evaluation.scoring import word_errors
+from revoice.model.checkpoint import load_model
+from revoice.model.generate import Request, Sampling, entries_of, synthesize
+from revoice.model.prompts import Prompt
+from revoice.synthetic.voices import levelled, load_voice, trimmed
+from revoice.text import load_tokenizer
+from revoice.text.framing import frame
+
+RATE = 24000
+TEACHER = "heart"
+# which of the hundred sentences, by line
+GROUPS = {"ordinary": (0, 70), "20 words and more": (70, 80), "twisters": (80, 90)}
+GROUPS |= {"numbers": (90, 100), "all": (0, 100)}
+
+
+class Voice:
+    """A voice in a folder as the rule `pack` writes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ar, self.nar, _ = load_model(folder / "model")
+        self.tokenizer = load_tokenizer(folder / "tokenizer.json")
+        self.codec = load_codec(folder / "codec.json")
+
+    def speak(
+        self, texts: list[str], prompt: tuple[Path, str] | None, sampling: Sampling, seed: int
+    ) -> tuple[list[np.ndarray], int]:
+        """What the texts sound like after a prompt (file, its text), and how many ended."""
+        requests = []
+        for text in texts:
+            said = [
+                self.tokenizer(each, "en") for each in ((prompt[1], text) if prompt else (text,))
+            ]
+            framed = frame(
+                [(one.ids, one.languages) for one in said],
+                self.tokenizer.separator,
+                self.tokenizer.ends,
+                language="after",
+            )
+            if prompt:
+                samples = librosa.load(prompt[0], sr=RATE)[0]
+                before = Prompt(*framed[0], self.codec.encode(samples))
+                requests.append(Request(*framed[1], prompt=before))
+            else:
+                requests.append(Request(*framed[0]))
+        entries = entries_of(self.codec)
+        made = synthesize(self.ar.eval(), self.nar.eval(), requests, sampling, seed, 10, entries)
+        return [self.codec.decode(one.codes) for one in made], sum(one.ended for one in made)
+
+
+def figures(texts: list[str], clips: list[np.ndarray], hear: Recognizer) -> dict:
+    """Word errors in percent by group of sentences, mean DNSMOS and duration, what was heard."""
+    heard = [hear(clip, RATE, "en") for clip in clips]
+    counts = [word_errors(*pair) for pair in zip(texts, heard, strict=True)]
+    result: dict = {}
+    for name, (start, end) in GROUPS.items():
+        errors, words = np.sum(counts[start:end], axis=0)
+        result[name] = {"wer": round(float(100 * errors / words), 1), "words": int(words)}
+    result["dnsmos"] = round(float(np.mean([dnsmos(to_16k(x)) for x in clips if len(x)])), 2)
+    result["seconds"] = round(float(np.mean([len(clip) / RATE for clip in clips])), 2)
+    return {**result, "heard": heard}
+
+
+def to_16k(clip: np.ndarray) -> np.ndarray:
+    """The clip at the rate that measures hear."""
+    return librosa.resample(clip, orig_sr=RATE, target_sr=16000)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--whisper", required=True)
+    parser.add_argument("--sentences", type=Path, default=Path("resources/base/sentences.txt"))
+    parser.add_argument("--recordings", type=Path)
+    parser.add_argument("--temperature", type=float, default=0.7)
+    parser.add_argument("--top-k", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only-voice", action="store_true", help="no teacher, no codec")
+    parser.add_argument("--no-prompt", action="store_true")
+    parser.add_argument("--every", type=int, default=1, help="take every so manieth sentence")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    voice, hear = Voice(args.folder), load_whisper(args.whisper, compute_type="int8")
+    sampling = Sampling(top_k=args.top_k, temperature=args.temperature)
+    texts = args.sentences.read_text("utf-8").splitlines()[:: args.every]
+    for name, (start, end) in GROUPS.items():
+        GROUPS[name] = (-(-start // args.every), -(-end // args.every))
+
+    result: dict = {}
+    if not args.only_voice:
+        teacher = load_voice(TEACHER, Path("."))
+        read = [levelled(trimmed(teacher(text, 1.0))) for text in texts]
+        result["teacher"] = figures(texts, read, hear)
+        given_back = [voice.codec.decode(voice.codec.encode(clip)) for clip in read]
+        result["codec"] = figures(texts, given_back, hear)
+    wav = args.folder / "prompts" / f"{TEACHER}.wav"
+    own = None if args.no_prompt else (wav, wav.with_suffix(".txt").read_text("utf-8").strip())
+    for seed in range(1, args.seeds + 1):
+        clips, ended = voice.speak(texts, own, sampling, seed)
+        result[f"seed {seed}"] = {**figures(texts, clips, hear), "ended": ended}
+
+    rows = list(csv.DictReader(args.recordings.open())) if args.recordings else []
+    for row in rows:
+        clips, _ = voice.speak(texts[:10], (Path(row["path"]), row["text"]), sampling, 1)
+        result[f"prompt {Path(row['path']).stem}"] = {
+            Path(other["path"]).stem: round(
+                float(
+                    np.mean([speaker_similarity(to_16k(x), other["path"]) for x in clips if len(x)])
+                ),
+                3,
+            )
+            for other in rows
+        }
+    args.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    for name, row in result.items():
+        print(name, {key: value for key, value in row.items() if key != "heard"})
+
+
+if __name__ == "__main__":
+    main()
