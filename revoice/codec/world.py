@@ -11,8 +11,8 @@ before it left over), in which all but the last look at one group of parameters 
     2  energy and aperiodicity
     3  coefficients 1 to 7
     4  coefficients 8 to 15
-    5  coefficients 16 to 27
-    6  coefficients 28 to 47
+    5  coefficients 16 to 47
+    6  what is left of energy and coefficients 1 to 15, which tell sounds apart
     7  everything that is left
 
 Of its 1024 entries codebook 0 uses 256, and is chosen for a recording as a whole (Viterbi): a change
@@ -64,7 +64,7 @@ GROUPS = np.zeros((ResidualCodec.num_quantizers, WIDTH))
 GROUPS[0, ENERGY], GROUPS[0, ENERGY + 9 : ENERGY + 13] = 0.4, 0.6
 GROUPS[1, [LOG_F0, VOICING]] = 1
 GROUPS[2, APERIODICITY] = GROUPS[2, ENERGY] = 1
-for _row, _first, _end in ((0, 1, 9), (3, 1, 8), (4, 8, 16), (5, 16, 28), (6, 28, COEFFICIENTS)):
+for _row, _first, _end in ((0, 1, 9), (3, 1, 8), (4, 8, 16), (5, 16, COEFFICIENTS), (6, 0, 16)):
     GROUPS[_row, ENERGY + _first : ENERGY + _end] = 1
 GROUPS[7] = 1
 

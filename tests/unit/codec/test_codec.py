@@ -250,8 +250,9 @@ def test_world_uses_few_entries_of_its_first_codebook(world: WorldCodec) -> None
 def test_world_codebooks_look_at_their_own_parameters(world: WorldCodec) -> None:
     columns = [np.flatnonzero(np.abs(world.entries(k)).max(axis=0)) for k in range(8)]
     assert columns[1].tolist() == [LOG_F0, VOICING]
-    every = [*columns[1], *columns[2], *(c for k in range(3, 7) for c in columns[k])]
+    every = [*columns[1], *columns[2], *(c for k in range(3, 6) for c in columns[k])]
     assert sorted(every) == list(range(WIDTH))
+    assert columns[6].tolist() == list(range(ENERGY, ENERGY + 16))
     assert set(columns[3]) < set(columns[0]) <= {ENERGY + c for c in range(13)}
     assert len(columns[7]) == WIDTH
 
