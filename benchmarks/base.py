@@ -1,12 +1,12 @@
-"""What a packed voice can do: the figures of its card, resources/base/README.md.
+"""What a packed voice can do, on sentences that it never read.
 
-    python benchmarks/base.py resources/base --whisper data/whisper-base --out figures.json \
+    python benchmarks/base.py results/voice/pack --whisper data/whisper-base --out figures.json \
         --recordings others.csv
 
-Sentences that it never read are read by its teacher (hibari's voice), given back by the codec, and
-spoken by the voice from its own prompt, once for each seed; Whisper writes down all of it. With
-`--recordings`, a table with the columns `path` and `text` of three seconds of each of some speakers
-whom it never heard, ten sentences are spoken from each: how near to that speaker, to the others.
+The hundred of resources/base/sentences.txt are read by its teacher (hibari's voice), given back by
+the codec, and spoken by the voice from its own prompt, once for each seed; Whisper writes all of it
+down. With `--recordings`, a table (`path`, `text`) of three seconds each of speakers whom it never
+heard, ten sentences are spoken from each: how near to that speaker, how near to the others.
 """
 
 import argparse

@@ -179,10 +179,8 @@ class TrainConfig(Section):
     trainable: Literal["all"] | list[str] = Field("all", description="patterns of tensors' names")
     lora: LoraConfig | None = Field(None, description="train adapters instead of matrices")
     optimizer: Literal["adamw", "scaled_adam"] = Field("adamw", description="adamw, or Zipformer's")
-    schedule: Literal["cosine", "wsd", "eden", "constant"] = Field(
-        "cosine", description="of the rate; wsd, which decays at the end, can be lengthened"
-    )
-    decay_share: float = Field(0.2, gt=0, le=1, description="wsd: of all steps, the last ones")
+    schedule: Literal["cosine", "wsd", "eden", "constant"] = Field("cosine", description="of lr")
+    decay_share: float = Field(0.2, gt=0, le=1, description="wsd, to be lengthened: of all steps")
     lr: float = Field(1e-3, gt=0, description="learning rate, at its highest")
     weight_decay: float = Field(0.01, ge=0, description="adamw: of matrices, not of vectors")
     warmup_steps: int | None = Field(None, ge=0, description="in which the rate rises")
@@ -194,6 +192,7 @@ class TrainConfig(Section):
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="weights stay fp32")
     clip: float | None = Field(1.0, gt=0, description="norm of gradients; scaled_adam has its own")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations that are dropped")
+    history_noise: float = Field(0.0, ge=0, lt=1, description="AR: of past codes, share replaced")
     log_every: Positive = Field(10, description="steps between rows of metrics.csv")
     valid_every: Positive | None = Field(100, description="steps; null: at the end of each epoch")
     checkpoint_every: Positive = Field(100, description="steps between states to go on from")
@@ -218,6 +217,7 @@ class ModelSize(Section):
 
     width: Positive = Field(256, description="width of the decoders")
     layers: Positive = Field(4, description="layers of each decoder")
+    nar_layers: Positive | None = Field(None, description="of the NAR's; null: as many")
     heads: Positive = Field(4, description="heads of attention, which divide the width")
     text_positions: Positions = Field("symbols", description="frames: where each is said; no .pt")
 
@@ -244,6 +244,8 @@ class ExperimentConfig(Section):
     def _something_to_start_from(self) -> "ExperimentConfig":
         if self.init == "scratch" and (self.ar is None or self.nar is None):
             raise ValueError("`init: scratch` needs both `ar` and `nar`: nothing is trained yet")
+        if self.nar and self.nar.history_noise:
+            raise ValueError("nar.history_noise: the NAR has no past; it is a key of `ar`")
         own = {"base": "espeak", "vallex": "vallex"}.get(self.init, self.tokenizer)
         if self.tokenizer != own:
             raise ValueError(f"`init: {self.init}` needs `tokenizer: {own}`, its training's")

@@ -15,9 +15,9 @@ before it left over), in which all but the last look at one group of parameters 
     6  what is left of energy and coefficients 1 to 15, which tell sounds apart
     7  everything that is left
 
-Of its 1024 entries codebook 0 uses 256, and is chosen for a recording as a whole (Viterbi): a change
-of code costs as much as the mean squared error of quantisation. So the AR has fewer and steadier
-codes to predict; the other codebooks make up for it.
+Of its 1024 entries codebook 0 uses 256, and is chosen for a recording as a whole (Viterbi): a
+change of code costs as much as the mean squared error of quantisation. So the AR has fewer and
+steadier codes to predict; the other codebooks make up for it.
 """
 
 from collections.abc import Iterable

@@ -6,7 +6,7 @@ of the published checkpoints, and the two state dicts together are one such chec
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -43,6 +43,7 @@ class ModelConfig:
     pad: int = 0
     dropout: float = 0.0
     text_positions: Literal["symbols", "frames"] = "symbols"
+    nar_layers: int | None = None  # where they are not as many as the AR's
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "languages", tuple(self.languages))
@@ -365,6 +366,7 @@ class NAR(nn.Module):
         self.config = config
         self.gradient_checkpointing = False
         width, quantizers = config.width, config.quantizers
+        stack = replace(config, layers=config.nar_layers or config.layers)
         self.nar_text_embedding = TokenEmbedding(config.text_symbols, width)
         if config.languages:
             self.nar_language_embedding = TokenEmbedding(len(config.languages), width)
@@ -372,7 +374,7 @@ class NAR(nn.Module):
         self.nar_audio_embeddings = nn.ModuleList(TokenEmbedding(n, width) for n in rows)
         self.nar_text_position = Positions(config.dropout, trainable=False)
         self.nar_audio_position = Positions(config.dropout, trainable=False)
-        self.nar_decoder = Decoder(config, adaptive=True)
+        self.nar_decoder = Decoder(stack, adaptive=True)
         self.nar_predict_layers = nn.ModuleList(
             nn.Linear(width, BINS, bias=False) for _ in range(quantizers - 1)
         )
@@ -382,7 +384,7 @@ class NAR(nn.Module):
         if config.text_positions == "frames":
             self.register_buffer("nar_symbol_frames", torch.ones(config.text_symbols))
         self.tie()
-        _initialize(self, config)
+        _initialize(self, stack)
         self.register_load_state_dict_pre_hook(_check_tied)
 
     def tie(self) -> None:

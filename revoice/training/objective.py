@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from revoice.model import Part
 from revoice.model.losses import ar_loss, ar_top10, nar_loss, nar_top10
-from revoice.model.valle import AR, NAR
+from revoice.model.valle import AR, NAR, valid
 from revoice.training.data import Batch
 
 PROMPT_FRAMES = 225  # longest prompt of the NAR: 3 s of EnCodec, 6 s of WORLD
@@ -31,22 +31,37 @@ def count_positions(part: Part, batch: Batch, share: float) -> int:
     return int((batch.code_lens - prompt_frames(batch.code_lens, share)).sum())
 
 
+def disturbed(codes: Tensor, code_lens: Tensor, share: float) -> Tensor:
+    """(N, T, 8) codes, a share of whose frames are replaced by others of the batch, drawn anew.
+
+    An AR that reads these in place of its true past, and still has to say what comes next, learns
+    to look at the text more than at what it has just said, where its own mistakes will stand.
+    """
+    frames = codes[valid(code_lens, codes.shape[1])]
+    other = frames[torch.randint(len(frames), codes.shape[:2], device=codes.device)]
+    hit = torch.rand(codes.shape[:2], device=codes.device) < share
+    return torch.where(hit.unsqueeze(2), other, codes)
+
+
 def batch_loss(
-    part: Part, model: nn.Module, batch: Batch, quantizer: int, share: float
+    part: Part, model: nn.Module, batch: Batch, quantizer: int, share: float, noise: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """The loss of a batch, summed over positions, to differentiate; and what it is made of.
 
     That is (4,) float64: loss sum, positions, hits among the ten best, positions that hits are
     counted on (the AR's EOS is none). The NAR predicts the codebook `quantizer`, 1 to 7, with a
-    `share` of each utterance as its prompt; the AR looks at neither.
+    `share` of each utterance as its prompt; the AR looks at neither. It reads its past with
+    `noise`, see `disturbed`.
     """
-    text = (batch.text, batch.text_lens, batch.codes, batch.code_lens)
     if part == "ar":
-        logits = model(*text, batch.languages, batch.parts)
+        past = disturbed(batch.codes, batch.code_lens, noise) if noise else batch.codes
+        given = (batch.text, batch.text_lens, past, batch.code_lens)
+        logits = model(*given, batch.languages, batch.parts)
         loss, positions = ar_loss(logits, batch.codes, batch.code_lens)
         hits, counted = ar_top10(logits.detach(), batch.codes, batch.code_lens)
     else:
         prompt = prompt_frames(batch.code_lens, share)
+        text = (batch.text, batch.text_lens, batch.codes, batch.code_lens)
         logits = model(*text, quantizer, prompt, batch.languages, batch.parts)
         what = (batch.codes, batch.code_lens, quantizer, prompt)
         loss, positions = nar_loss(logits, *what)

@@ -203,7 +203,8 @@ def backward(part: Part, run: Run, parallel: torch.nn.Module, group: list[Batch]
         alone = ranks.world_size == 1 or i == len(group) - 1
         with nullcontext() if alone else parallel.no_sync():  # type: ignore[operator]
             with run.autocast():
-                loss, sums = batch_loss(part, parallel, batch, quantizers[i], shares[i])
+                how = (quantizers[i], shares[i], state.config.history_noise)
+                loss, sums = batch_loss(part, parallel, batch, *how)
             # DDP takes the mean over ranks: the gradient becomes that of sum / positions
             # (no gradient: none of what is trained takes part in this quantizer)
             if loss.requires_grad or ranks.world_size > 1:

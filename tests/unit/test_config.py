@@ -180,6 +180,10 @@ def test_every_fault_has_a_line() -> None:
         ),
         ({"experiments__demo__model": {"width": 10, "heads": 4}}, "experiments.demo.model: width"),
         ({"experiments__demo__nar": None}, "experiments.demo: `init: scratch` needs both"),
+        (
+            {"experiments__demo__nar__history_noise": 0.1},
+            "experiments.demo: nar.history_noise: the NAR",
+        ),
         ({"experiments__demo__init": "vallex"}, "experiments.demo: `init: vallex` needs `token"),
         (
             {"experiments__demo__init": "base", "experiments__demo__tokenizer": "vallex"},

@@ -62,6 +62,17 @@ def test_parts_and_assembly(tmp_path: Path) -> None:
     assert not (tmp_path / "other.safetensors").exists()
 
 
+def test_a_nar_may_have_fewer_layers(tmp_path: Path) -> None:
+    config = ModelConfig("valle", width=32, layers=3, heads=2, text_symbols=10, nar_layers=1)
+    ar, nar = AR(config), NAR(config)
+    assert (len(ar.ar_decoder.layers), len(nar.nar_decoder.layers)) == (3, 1)
+    save_model(tmp_path / "model", {**ar.state_dict(), **nar.state_dict()}, {"model": config})
+    loaded_ar, loaded_nar, meta = load_model(tmp_path / "model")
+    assert meta["model"] == config
+    for model, loaded in ((ar, loaded_ar), (nar, loaded_nar)):
+        assert all(map(torch.equal, model.state_dict().values(), loaded.state_dict().values()))
+
+
 def test_where_symbols_are_said_is_kept(tmp_path: Path) -> None:
     placed = replace(CONFIG, text_positions="frames")
     ar, nar = AR(placed), NAR(placed)

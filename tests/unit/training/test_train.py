@@ -112,6 +112,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "lora": {"part": "ar", "lora": {"rank": 2}, "average": "periodic", "concatenate_seconds": 2.0},
     "bf16": {"part": "nar", "precision": "bf16", "gradient_checkpointing": True, "keep": 2},
     "frames": {"part": "ar", "model": PLACED},
+    "noise": {"part": "ar", "history_noise": 0.3},
 }
 
 
