@@ -43,39 +43,43 @@ class Voice:
         self.tokenizer = load_tokenizer(folder / "tokenizer.json")
         self.codec = load_codec(folder / "codec.json")
 
+    def tokens(self, text: str) -> tuple[list[int], list[str]]:
+        """Ids and languages of an English text, one per symbol."""
+        tokens = self.tokenizer(text, "en")
+        return tokens.ids, tokens.languages
+
     def speak(
         self, texts: list[str], prompt: tuple[Path, str] | None, sampling: Sampling, seed: int
     ) -> tuple[list[np.ndarray], int]:
         """What the texts sound like after a prompt (file, its text), and how many ended."""
+        before = [self.tokens(prompt[1])] if prompt else []
+        codes = self.codec.encode(librosa.load(prompt[0], sr=RATE)[0]) if prompt else None
         requests = []
         for text in texts:
-            said = [
-                self.tokenizer(each, "en") for each in ((prompt[1], text) if prompt else (text,))
-            ]
-            framed = frame(
-                [(one.ids, one.languages) for one in said],
+            *framed, after = frame(
+                [*before, self.tokens(text)],
                 self.tokenizer.separator,
                 self.tokenizer.ends,
                 language="after",
             )
-            if prompt:
-                samples = librosa.load(prompt[0], sr=RATE)[0]
-                before = Prompt(*framed[0], self.codec.encode(samples))
-                requests.append(Request(*framed[1], prompt=before))
-            else:
-                requests.append(Request(*framed[0]))
+            requests.append(
+                Request(*after, prompt=Prompt(*framed[0], codes) if prompt else Prompt())
+            )
         entries = entries_of(self.codec)
         made = synthesize(self.ar.eval(), self.nar.eval(), requests, sampling, seed, 10, entries)
         return [self.codec.decode(one.codes) for one in made], sum(one.ended for one in made)
 
 
-def figures(texts: list[str], clips: list[np.ndarray], hear: Recognizer) -> dict:
-    """Word errors in percent by group of sentences, mean DNSMOS and duration, what was heard."""
+def figures(texts: list[str], clips: list[np.ndarray], hear: Recognizer, every: int = 1) -> dict:
+    """Word errors in percent by group of sentences, mean DNSMOS and duration, what was heard.
+
+    The texts are every so manieth of the hundred.
+    """
     heard = [hear(clip, RATE, "en") for clip in clips]
     counts = [word_errors(*pair) for pair in zip(texts, heard, strict=True)]
     result: dict = {}
     for name, (start, end) in GROUPS.items():
-        errors, words = np.sum(counts[start:end], axis=0)
+        errors, words = np.sum(counts[-(-start // every) : -(-end // every)], axis=0)
         result[name] = {"wer": round(float(100 * errors / words), 1), "words": int(words)}
     result["dnsmos"] = round(float(np.mean([dnsmos(to_16k(x)) for x in clips if len(x)])), 2)
     result["seconds"] = round(float(np.mean([len(clip) / RATE for clip in clips])), 2)
@@ -105,34 +109,28 @@ def main() -> None:
     voice, hear = Voice(args.folder), load_whisper(args.whisper, compute_type="int8")
     sampling = Sampling(top_k=args.top_k, temperature=args.temperature)
     texts = args.sentences.read_text("utf-8").splitlines()[:: args.every]
-    for name, (start, end) in GROUPS.items():
-        GROUPS[name] = (-(-start // args.every), -(-end // args.every))
 
     result: dict = {}
     if not args.only_voice:
         teacher = load_voice(TEACHER, Path("."))
         read = [levelled(trimmed(teacher(text, 1.0))) for text in texts]
-        result["teacher"] = figures(texts, read, hear)
+        result["teacher"] = figures(texts, read, hear, args.every)
         given_back = [voice.codec.decode(voice.codec.encode(clip)) for clip in read]
-        result["codec"] = figures(texts, given_back, hear)
+        result["codec"] = figures(texts, given_back, hear, args.every)
     wav = args.folder / "prompts" / f"{TEACHER}.wav"
     own = None if args.no_prompt else (wav, wav.with_suffix(".txt").read_text("utf-8").strip())
     for seed in range(1, args.seeds + 1):
         clips, ended = voice.speak(texts, own, sampling, seed)
-        result[f"seed {seed}"] = {**figures(texts, clips, hear), "ended": ended}
+        result[f"seed {seed}"] = {**figures(texts, clips, hear, args.every), "ended": ended}
 
     rows = list(csv.DictReader(args.recordings.open())) if args.recordings else []
     for row in rows:
         clips, _ = voice.speak(texts[:10], (Path(row["path"]), row["text"]), sampling, 1)
-        result[f"prompt {Path(row['path']).stem}"] = {
-            Path(other["path"]).stem: round(
-                float(
-                    np.mean([speaker_similarity(to_16k(x), other["path"]) for x in clips if len(x)])
-                ),
-                3,
-            )
-            for other in rows
-        }
+        heard = [to_16k(clip) for clip in clips if len(clip)]
+        near = result[f"prompt {Path(row['path']).stem}"] = {}
+        for other in rows:
+            mean = np.mean([speaker_similarity(clip, other["path"]) for clip in heard])
+            near[Path(other["path"]).stem] = round(float(mean), 3)
     args.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     for name, row in result.items():
         print(name, {key: value for key, value in row.items() if key != "heard"})

@@ -76,10 +76,12 @@ def recognize(
             f"name that many languages, not {list(languages or ())}"
         )
     layout: Literal["valle", "vallex"] = "vallex" if languages else "valle"
+    layers, of_nar = (_count(state, rf"{part}_decoder\.layers\.(\d+)\.") for part in PARTS)
     config = ModelConfig(
         layout=layout,
         width=width,
-        layers=_count(state, r"ar_decoder\.layers\.(\d+)\."),
+        layers=layers,
+        nar_layers=None if of_nar == layers else of_nar,
         heads=heads or max(1, width // HEAD_WIDTH),
         text_symbols=text_symbols,
         quantizers=_count(state, rf"{audio}\.(\d+)\."),

@@ -16,7 +16,7 @@ from lhotse.dataset.sampling.dynamic_bucketing import estimate_duration_buckets
 from lhotse.features.io import close_cached_file_handles, lookup_cache_or_open
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from revoice.model.valle import Parts
 from revoice.text.framing import frame
@@ -116,7 +116,7 @@ def collate(examples: Sequence[Example], pad: int, languages: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
-class CodesDataset(Dataset):
+class CodesDataset:
     """Cuts in, Batch out: `dataset[cuts]` reads the codes of these cuts alone.
 
     The arguments are those of `collate` and `load_example`.

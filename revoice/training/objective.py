@@ -53,16 +53,16 @@ def batch_loss(
     `share` of each utterance as its prompt; the AR looks at neither. It reads its past with
     `noise`, see `disturbed`.
     """
+    disturb = part == "ar" and noise > 0
+    read = disturbed(batch.codes, batch.code_lens, noise) if disturb else batch.codes
+    given = (batch.text, batch.text_lens, read, batch.code_lens)
     if part == "ar":
-        past = disturbed(batch.codes, batch.code_lens, noise) if noise else batch.codes
-        given = (batch.text, batch.text_lens, past, batch.code_lens)
         logits = model(*given, batch.languages, batch.parts)
         loss, positions = ar_loss(logits, batch.codes, batch.code_lens)
         hits, counted = ar_top10(logits.detach(), batch.codes, batch.code_lens)
     else:
         prompt = prompt_frames(batch.code_lens, share)
-        text = (batch.text, batch.text_lens, batch.codes, batch.code_lens)
-        logits = model(*text, quantizer, prompt, batch.languages, batch.parts)
+        logits = model(*given, quantizer, prompt, batch.languages, batch.parts)
         what = (batch.codes, batch.code_lens, quantizer, prompt)
         loss, positions = nar_loss(logits, *what)
         hits, counted = nar_top10(logits.detach(), *what)

@@ -63,7 +63,7 @@ def as_a_trainer_writes_it(state: dict[str, Tensor]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("config", [CONFIG, PLAIN])
+@pytest.mark.parametrize("config", [CONFIG, PLAIN, replace(PLAIN, nar_layers=1)])
 @pytest.mark.parametrize("wrap", [as_a_trainer_writes_it, lambda state: state])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_import_and_export(tmp_path: Path, config: ModelConfig, wrap: Any, zipped: bool) -> None:
