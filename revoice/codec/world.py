@@ -11,13 +11,13 @@ before it left over), in which all but the last look at one group of parameters 
     2  energy and aperiodicity
     3  coefficients 1 to 7
     4  coefficients 8 to 15
-    5  coefficients 16 to 47
-    6  what is left of energy and coefficients 1 to 15, which tell sounds apart
+    5  coefficients 16 to 27
+    6  coefficients 28 to 47
     7  everything that is left
 
-Of its 1024 entries codebook 0 uses 256, and is chosen for a recording as a whole (Viterbi): a
-change of code costs as much as the mean squared error of quantisation. So the AR has fewer and
-steadier codes to predict; the other codebooks make up for it.
+Of 1024 entries no codebook but the last uses more than 256: a model learns few from less speech.
+Codebook 0 is chosen for a recording as a whole (Viterbi): a change of code costs as much as the
+mean squared error of quantisation, so that the AR has steadier codes to predict.
 """
 
 from collections.abc import Iterable
@@ -55,7 +55,7 @@ FLOOR = 48 / NEPER  # below loud speech: what is softer is silence, and need not
 QUIET = 15 / NEPER  # frames within this of the floor count little when codebooks are fitted
 QUIET_WEIGHT = 0.1
 FIT_FRAMES = 60000  # frames that k-means sees, at most
-ENTRIES = (256,) + (1024,) * 7  # that are in use, of each codebook
+ENTRIES = (256,) * 7 + (1024,)  # that are in use, of each codebook
 CHANGE_COST = 1.0  # of the mean squared error
 
 
@@ -64,7 +64,7 @@ GROUPS = np.zeros((ResidualCodec.num_quantizers, WIDTH))
 GROUPS[0, ENERGY], GROUPS[0, ENERGY + 9 : ENERGY + 13] = 0.4, 0.6
 GROUPS[1, [LOG_F0, VOICING]] = 1
 GROUPS[2, APERIODICITY] = GROUPS[2, ENERGY] = 1
-for _row, _first, _end in ((0, 1, 9), (3, 1, 8), (4, 8, 16), (5, 16, COEFFICIENTS), (6, 0, 16)):
+for _row, _first, _end in ((0, 1, 9), (3, 1, 8), (4, 8, 16), (5, 16, 28), (6, 28, COEFFICIENTS)):
     GROUPS[_row, ENERGY + _first : ENERGY + _end] = 1
 GROUPS[7] = 1
 
