@@ -7,10 +7,13 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from revoice.synthetic.names import parse_voice
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Average = Literal["ema", "periodic"]
 Positions = Literal["symbols", "frames"]
+Stages = Literal["stages", "at_once"]
 Decoding = Literal["expected", "argmax"]
 TokenizerName = Literal["espeak", "vallex"]
 Recognizer = Literal["whisper", "pocketsphinx"]
@@ -19,12 +22,6 @@ CorpusKind = Literal["asterisk", "folder", "table", "libritts", "ljspeech", "syn
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Part = Literal["ar", "nar"]
-KOKORO = frozenset(  # its English voices: American and British, female and male
-    "af_alloy af_aoede af_bella af_heart af_jessica af_kore af_nicole af_nova af_river af_sarah "
-    "af_sky am_adam am_echo am_eric am_fenrir am_liam am_michael am_onyx am_puck am_santa "
-    "bf_alice bf_emma bf_isabella bf_lily bm_daniel bm_fable bm_george bm_lewis".split()
-)
-DISTILLED = "heart"  # the voice of hibari, a small model that learnt from Kokoro's
 Positive = Annotated[int, Field(gt=0)]
 STARTS = frozenset(["scratch", "base", "vallex"])  # words that `init` knows
 # Folders of `results/` that are no experiment's (`codec`: a former version's).
@@ -101,11 +98,10 @@ class CorpusConfig(Section):
         for voice, minutes in self.voices.items():
             if minutes <= 0:
                 raise ValueError(f"`voices`: {voice} has {minutes:g} minutes, and needs some")
-            if unknown := set(voice.split("+")) - ({DISTILLED} if voice == DISTILLED else KOKORO):
-                raise ValueError(
-                    f"`voices`: {', '.join(sorted(unknown))} is none of heart, "
-                    f"{', '.join(sorted(KOKORO))}, or two of Kokoro's such as af_bella+am_puck"
-                )
+            try:
+                parse_voice(voice)
+            except ValueError as error:
+                raise ValueError(f"`voices`: {error}") from None
         return self
 
 
@@ -220,6 +216,7 @@ class ModelSize(Section):
     nar_layers: Positive | None = Field(None, description="of the NAR's; null: as many")
     heads: Positive = Field(4, description="heads of attention, which divide the width")
     text_positions: Positions = Field("symbols", description="frames: where each is said; no .pt")
+    nar: Stages = Field("stages", description="at_once: all codebooks from the first; no .pt")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "ModelSize":

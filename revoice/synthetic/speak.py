@@ -8,11 +8,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from revoice.config import DISTILLED, CorpusConfig
+from revoice.config import CorpusConfig
 from revoice.corpus.audio import SAMPLE_RATE, Source
 from revoice.corpus.naming import recording_id
 from revoice.evaluation.recognizers import Recognizer
 from revoice.synthetic.hearing import misheard, understood
+from revoice.synthetic.names import DISTILLED, parse_voice
 from revoice.synthetic.parts import VoicePart
 from revoice.synthetic.voices import (
     Voice,
@@ -56,7 +57,7 @@ def speak_parts(
         voice = voices[part.voice]
         left, lines = part.seconds, iter(texts[part.name])
         while left > 0 and (batch := list(_read(voice, corpus.seed, lines, left))):
-            reasons = _heard(hear, batch, part.voice == DISTILLED)
+            reasons = _heard(hear, batch, DISTILLED in parse_voice(part.voice).parts)
             for (path, _, clip, fault), reason in zip(batch, reasons, strict=True):
                 source = _source(name, path, clip, fault or reason)
                 if not source.reason:

