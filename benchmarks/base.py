@@ -22,8 +22,9 @@ from revoice.evaluation.measures import dnsmos, speaker_similarity
 from revoice.evaluation.recognizers import Recognizer, load_whisper
 from revoice.evaluation.scoring import word_errors
 from revoice.model.checkpoint import load_model
-from revoice.model.generate import Request, Sampling, entries_of, synthesize
+from revoice.model.generate import Request, Sampling, synthesize
 from revoice.model.prompts import Prompt
+from revoice.model.sounds import entries_of
 from revoice.synthetic.voices import levelled, load_voice, trimmed
 from revoice.text import load_tokenizer
 from revoice.text.framing import frame

@@ -7,7 +7,8 @@ from revoice.devices import best_device, claim_gpus
 from revoice.evaluation.sentences import choose_utterances, request_of, write_spoken
 from revoice.evaluation.trained import load_trained
 from revoice.files import atomic
-from revoice.model.generate import Sampling, entries_of, synthesize
+from revoice.model.generate import Sampling, synthesize
+from revoice.model.sounds import entries_of
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)

@@ -21,13 +21,13 @@ script_logging(snakemake)
 given, params, resources = snakemake.input, snakemake.params.run, snakemake.resources
 tokenizer, codec = load_tokenizer(given.tokenizer), read_json(given.codec)
 init = str(Path(given.init).with_suffix("")) if given.get("init") else None
-model = None
 if init:
-    meta = load_meta(init)
-    check_tokenizer(tokenizer, meta, grown=True)
+    model = None
+    check_tokenizer(tokenizer, meta := load_meta(init), grown=True)
     check_codec(codec, meta, f"{init}.json")
 else:
-    model = new_model(params["model"], tokenizer.num_symbols, tokenizer.pad, given.train)
+    text = {"text_symbols": tokenizer.num_symbols, "pad": tokenizer.pad}
+    model = new_model(params["model"] | text, given.train, given.codec)
 for path in given.codes:
     check_codes(path, codec)
 for manifest in (given.train, given.dev):
@@ -42,6 +42,7 @@ job = Job(
     work="work",
     out=str(Path(snakemake.output.weights).with_suffix("")),
     model=model,
+    codec=given.codec,
     init=init,
     new_languages=params["new_languages"],
     text_symbols=tokenizer.num_symbols,

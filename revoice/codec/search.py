@@ -34,8 +34,12 @@ class ResidualCodec:
         raise NotImplementedError
 
     def entries(self, quantizer: int) -> NDArray[np.float32]:
-        """What the codes of a quantizer stand for: (1024, C), of which distances make sense."""
+        """What codes stand for: (1024, C); a frame is the sum of an entry of each quantizer."""
         raise NotImplementedError
+
+    def weights(self, quantizer: int) -> NDArray[np.float32]:
+        """How much a quantizer looks at each of the C columns of what is left: (C,)."""
+        return np.ones(self.entries(quantizer).shape[1], np.float32)
 
     def decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
         """Samples (T * hop,) float32 in [-1, 1] of (T, 8) codes.

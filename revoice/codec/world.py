@@ -5,8 +5,8 @@ it train and speak twice as fast. WORLD (Morise et al., 2016) takes speech apart
 envelope and aperiodicity. The codebooks form a residual quantiser (each quantises what the ones
 before it left over), in which all but the last look at one group of parameters each:
 
-    0  which sound it is, all that the AR model predicts: mel-cepstral coefficients 1 to 8, those
-       from 9 to 12 and the energy with less weight
+    0  which sound it is, all that the AR model predicts: mel-cepstral coefficients 1 to 12, those
+       from 13 to 19 and the energy with less weight
     1  F0 and voicing
     2  energy and aperiodicity
     3  coefficients 1 to 7
@@ -15,7 +15,9 @@ before it left over), in which all but the last look at one group of parameters 
     6  coefficients 28 to 47
     7  everything that is left
 
-Of 1024 entries no codebook but the last uses more than 256: a model learns few from less speech.
+What else goes with an entry on average (the rest of a sound's spectrum, how loud and how rough it
+is) stands in it too, so that codebook 0 alone can be understood, and the others say how it differs
+from that. Of 1024 entries the codebooks between the first and the last use 256.
 Codebook 0 is chosen for a recording as a whole (Viterbi): a change of code costs as much as the
 mean squared error of quantisation, so that the AR has steadier codes to predict.
 """
@@ -55,16 +57,17 @@ FLOOR = 48 / NEPER  # below loud speech: what is softer is silence, and need not
 QUIET = 15 / NEPER  # frames within this of the floor count little when codebooks are fitted
 QUIET_WEIGHT = 0.1
 FIT_FRAMES = 60000  # frames that k-means sees, at most
-ENTRIES = (256,) * 7 + (1024,)  # that are in use, of each codebook
+FEW = 2.0  # frames that an entry's mean of what goes with it is drawn to that of all by
+ENTRIES = (1024, *(256,) * 6, 1024)  # that are in use, of each codebook
 CHANGE_COST = 1.0  # of the mean squared error
 
 
 # One row per codebook: the weight of each parameter in its distance; 0: left to other codebooks.
 GROUPS = np.zeros((ResidualCodec.num_quantizers, WIDTH))
-GROUPS[0, ENERGY], GROUPS[0, ENERGY + 9 : ENERGY + 13] = 0.4, 0.6
+GROUPS[0, ENERGY], GROUPS[0, ENERGY + 13 : ENERGY + 20] = 0.4, 0.6
 GROUPS[1, [LOG_F0, VOICING]] = 1
 GROUPS[2, APERIODICITY] = GROUPS[2, ENERGY] = 1
-for _row, _first, _end in ((0, 1, 9), (3, 1, 8), (4, 8, 16), (5, 16, 28), (6, 28, COEFFICIENTS)):
+for _row, _first, _end in ((0, 1, 13), (3, 1, 8), (4, 8, 16), (5, 16, 28), (6, 28, COEFFICIENTS)):
     GROUPS[_row, ENERGY + _first : ENERGY + _end] = 1
 GROUPS[7] = 1
 
@@ -73,7 +76,7 @@ class WorldCodec(ResidualCodec):
     """WORLD vocoder parameters as codes; see the module for what each codebook holds.
 
     Args:
-        codebooks: (8, 1024, WIDTH) float32, in scaled parameters, each row zero outside its group.
+        codebooks: (8, 1024, WIDTH) float32, in scaled parameters; their sum is the sound.
         mean: (WIDTH,) float32 mean of the parameters.
         floor: logarithm of the power below which a spectrum counts as silence.
         change_cost: squared distance that a change of code costs in codebook 0.
@@ -97,7 +100,10 @@ class WorldCodec(ResidualCodec):
         self._floor, self._change_cost = floor, change_cost
 
     def entries(self, quantizer: int) -> NDArray[np.float32]:
-        return (self._codebooks[quantizer] * GROUPS[quantizer]).astype(np.float32)
+        return self._codebooks[quantizer]
+
+    def weights(self, quantizer: int) -> NDArray[np.float32]:
+        return GROUPS[quantizer].astype(np.float32)
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
         scaled = (_with_floor(_analyse(samples), self._floor) - self._mean) * SCALE
@@ -153,7 +159,9 @@ class WorldCodec(ResidualCodec):
         codebooks, errors = [], []
         for group, entries in zip(GROUPS, ENTRIES, strict=True):
             codebook = _kmeans(scaled, group, weights, entries, seed)
-            scaled = scaled - codebook[_nearest(scaled, _search(codebook, group), group)]
+            codes = _nearest(scaled, _search(codebook, group), group)
+            _add_what_goes_with(codebook, codes, group, scaled, weights)
+            scaled = scaled - codebook[codes]
             errors.append(float(np.square(scaled * group).sum(axis=1).mean()))
             codebooks.append(codebook)
         return cls(np.stack(codebooks), mean, floor, CHANGE_COST * errors[0])
@@ -273,6 +281,24 @@ def cheapest_path(costs: NDArray[np.float64], change_cost: float) -> NDArray[np.
     for t in range(len(costs) - 1, 0, -1):
         path[t - 1] = path[t] if stays[t, path[t]] else best[t]
     return path
+
+
+def _add_what_goes_with(
+    codebook: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    group: NDArray[np.float64],
+    scaled: NDArray[np.float64],
+    weights: NDArray[np.float64],
+) -> None:
+    """Fill an entry's columns outside the group with the mean (T, WIDTH) of its frames (T,)."""
+    frames = np.bincount(codes, weights, len(codebook)) + FEW
+    for column in np.flatnonzero(group == 0):
+        if column not in (LOG_F0, VOICING):  # of which codebook 1 tells alone, and finely
+            sums = np.bincount(codes, weights * scaled[:, column], len(codebook))
+            codebook[:, column] = sums / frames
+    looked_at = codebook[:, group > 0]  # rows that are not in use stay what the last in use is
+    _, first, same = np.unique(looked_at, axis=0, return_index=True, return_inverse=True)
+    codebook[:] = codebook[first[same.ravel()]]
 
 
 def _kmeans(

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from revoice.codec.search import ResidualCodec
 from revoice.model.prompts import Prompt
+from revoice.model.sounds import Entries
 from revoice.model.valle import AR, BOS, EOS, NAR, Cache, ModelConfig, Parts, ar_mask, valid
 
 FRAMES_PER_SYMBOL = 16  # an utterance that has not ended by then is cut off
@@ -55,7 +54,6 @@ class Sampling:
 
 
 GREEDY = Sampling(top_k=1)
-Entries: TypeAlias = Sequence[Tensor]  # by quantizer, (K, C) each
 
 
 @dataclass(frozen=True)
@@ -70,11 +68,6 @@ class Synthesis:
     codes: NDArray[np.int16]
     ended: bool
     log_probability: float
-
-
-def entries_of(codec: ResidualCodec) -> Entries:
-    """What the codes of a codec's quantizers stand for, as `synthesize` takes it."""
-    return [torch.from_numpy(codec.entries(k)) for k in range(codec.num_quantizers)]
 
 
 def sample(logits: Tensor, sampling: Sampling, uniform: Tensor) -> Tensor:
@@ -95,18 +88,14 @@ def sample(logits: Tensor, sampling: Sampling, uniform: Tensor) -> Tensor:
     return classes.gather(1, pick).squeeze(1)
 
 
-def nearest(logits: Tensor, entries: Tensor) -> Tensor:
-    """The entry that is nearest to the mean of all under the logits' distribution.
+def nearest(sound: Tensor, entries: Tensor, weights: Tensor) -> Tensor:
+    """The entries that are nearest to sounds, in the columns that their codebook looks at.
 
-    Of a pitch or a loudness in fine steps, hundreds of entries are about as likely, and the mean
-    of their distribution is known far better than which of them has the most of it.
-
-    logits: (N, T, K); entries: (K, C) what each code stands for. Returns (N, T) int64.
+    sound: (N, T, C); entries: (K, C); weights: (C,). Returns (N, T) int64.
     """
-    entries = entries.to(logits.device, torch.float32)
-    expected = logits.float().softmax(-1) @ entries
-    distances = entries.square().sum(1) - 2 * expected @ entries.T  # less the square of `expected`
-    return distances.argmin(-1)
+    entries, weights = (x.to(sound.device) for x in (entries, weights))
+    distances = (entries * weights).square().sum(1) - 2 * (sound * weights.square()) @ entries.T
+    return distances.argmin(-1)  # less the square of the sound
 
 
 @torch.inference_mode()
@@ -125,7 +114,8 @@ def synthesize(
     random numbers, from `seed` and the request's place in the list, so that batches do not change
     the result. Of `best_of` draws the one with the highest `log_probability` wins; one that ended
     goes before one that did not, one with frames before one without. With the codebooks'
-    `entries` the NAR says the sound that it expects, see `nearest`; without, its likeliest codes.
+    `entries` the NAR says the sound that it expects, see `_all_codebooks`; without, its likeliest
+    codes.
 
     Both models should be in evaluation mode. Raises ValueError for a request that does not fit
     them: no text, an unknown language, a symbol or a prompt of another size.
@@ -262,7 +252,13 @@ def _first_codebook(
 def _all_codebooks(
     nar: NAR, batch: _Batch, firsts: Sequence[NDArray[np.int16]], entries: Entries | None
 ) -> list[NDArray[np.int16]]:
-    """Complete the codes (frames,) of the first codebook to (frames, quantizers), greedily."""
+    """Complete the codes (frames,) of the first codebook to (frames, quantizers), greedily.
+
+    With `entries`, what is said is the mean of all sounds under the NAR's distribution. Of a pitch
+    or a loudness in fine steps, hundreds of entries are about as likely, and their mean is known
+    far better than which of them has the most of it. Each codebook takes what is nearest to its
+    own mean and to what the ones before it left over.
+    """
     device, quantizers = batch.text.device, nar.config.quantizers
     starts, lens = batch.prompt_lens.tolist(), [len(codes) for codes in firsts]
     ends = [start + length for start, length in zip(starts, lens, strict=True)]
@@ -273,10 +269,17 @@ def _all_codebooks(
     code_lens = torch.tensor(ends, device=device)
     generated = valid(code_lens, max(ends)) & ~valid(batch.prompt_lens, max(ends))
     how = (batch.prompt_lens, batch.languages, batch.parts(code_lens - batch.prompt_lens))
+    given = (batch.text, batch.text_lens, codes, code_lens)
+    at_once = nar(*given, None, *how) if nar.config.sounds else None
+    left = torch.zeros((), device=device)  # of what is expected so far, what no code says yet
     for quantizer in range(1, quantizers):
-        given = (batch.text, batch.text_lens, codes, code_lens)
-        logits = nar(*given, quantizer, *how)
-        found = nearest(logits, entries[quantizer]) if entries else logits.argmax(-1)
+        logits = nar(*given, quantizer, *how) if at_once is None else at_once[:, :, quantizer - 1]
+        found = logits.argmax(-1)
+        if entries:
+            values, weights = (x[quantizer].to(device) for x in entries)
+            left = left + logits.float().softmax(-1) @ values
+            found = nearest(left, values, weights)
+            left = left - values[found]
         codes[:, :, quantizer] = torch.where(generated, found, codes[:, :, quantizer])
     whole = codes.short().cpu().numpy()
     return [whole[i, starts[i] : ends[i]] for i in range(len(firsts))]

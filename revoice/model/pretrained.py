@@ -136,6 +136,11 @@ def export_checkpoint(stem: str | Path, pt_path: str | Path) -> None:
             f"{stem}.json has text positions in {meta['model'].text_positions}, which the "
             "original's programs do not know. Train with `text_positions: symbols` to export."
         )
+    if meta["model"].sounds:
+        raise ValueError(
+            f"{stem}.json has a NAR that predicts all codebooks at once, which the original's "
+            "programs do not know. Train with `nar: stages` to export."
+        )
     for output, embedding in tied_tensors(meta["model"].quantizers):
         state[output] = state[embedding]
     with atomic(pt_path) as temporary:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from revoice.config import check_width
+from revoice.model.sounds import Sounds
 
 BINS = 1024  # codes of one codebook
 EOS = 1024  # first codebook only
@@ -29,8 +30,9 @@ class ModelConfig:
     `layout` "vallex" adds a language embedding to every text position, "valle" has none.
     `languages` are the rows of that embedding in order, `pad` is the text's padding id, and
     `dropout` acts in training only. `text_positions`: "symbols" counts a text's symbols, as the
-    originals do; "frames" places each where it is about to be said, see `Reading`. Raises
-    ValueError where the values do not fit together.
+    originals do; "frames" places each where it is about to be said, see `Reading`. `sounds`: a NAR
+    that knows what the codes stand for, so many numbers each, and predicts all codebooks from the
+    first at once. Raises ValueError where the values do not fit together.
     """
 
     layout: Literal["valle", "vallex"]
@@ -44,6 +46,7 @@ class ModelConfig:
     dropout: float = 0.0
     text_positions: Literal["symbols", "frames"] = "symbols"
     nar_layers: int | None = None  # where they are not as many as the AR's
+    sounds: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "languages", tuple(self.languages))
@@ -359,7 +362,11 @@ class AR(nn.Module):
 
 
 class NAR(nn.Module):
-    """Predicts codebook j from text, the codebooks below j and the frames of a prompt."""
+    """Predicts codebook j from text, the codebooks below j and the frames of a prompt.
+
+    With `config.sounds`, all codebooks from the first alone: what it says is the mean of what may
+    be said, and the mean does not come nearer by conditioning on means of the codebooks before.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -370,17 +377,19 @@ class NAR(nn.Module):
         self.nar_text_embedding = TokenEmbedding(config.text_symbols, width)
         if config.languages:
             self.nar_language_embedding = TokenEmbedding(len(config.languages), width)
-        rows = [BINS + 1] + [BINS] * (quantizers - 1)
-        self.nar_audio_embeddings = nn.ModuleList(TokenEmbedding(n, width) for n in rows)
+        if config.sounds:
+            self.nar_sounds = Sounds(quantizers, BINS, config.sounds, width)
+        else:
+            rows = [BINS + 1] + [BINS] * (quantizers - 1)
+            self.nar_audio_embeddings = nn.ModuleList(TokenEmbedding(n, width) for n in rows)
+            self.nar_predict_layers = nn.ModuleList(
+                nn.Linear(width, BINS, bias=False) for _ in range(quantizers - 1)
+            )
         self.nar_text_position = Positions(config.dropout, trainable=False)
         self.nar_audio_position = Positions(config.dropout, trainable=False)
         self.nar_decoder = Decoder(stack, adaptive=True)
-        self.nar_predict_layers = nn.ModuleList(
-            nn.Linear(width, BINS, bias=False) for _ in range(quantizers - 1)
-        )
-        self.nar_stage_embeddings = nn.ModuleList(
-            TokenEmbedding(1, width) for _ in range(quantizers - 1)
-        )
+        stages = 1 if config.sounds else quantizers - 1
+        self.nar_stage_embeddings = nn.ModuleList(TokenEmbedding(1, width) for _ in range(stages))
         if config.text_positions == "frames":
             self.register_buffer("nar_symbol_frames", torch.ones(config.text_symbols))
         self.tie()
@@ -389,6 +398,8 @@ class NAR(nn.Module):
 
     def tie(self) -> None:
         """Make the tied output layers and embeddings one parameter each."""
+        if self.config.sounds:
+            return
         for i in range(self.config.quantizers - 2):
             embedding = self.nar_audio_embeddings[i + 2].get_parameter("word_embeddings.weight")
             self.nar_predict_layers[i].register_parameter("weight", embedding)
@@ -399,7 +410,7 @@ class NAR(nn.Module):
         text_lens: Tensor,
         codes: Tensor,
         code_lens: Tensor,
-        quantizer: int,
+        quantizer: int | None,
         prompt_frames: int | Tensor,
         languages: Tensor | None = None,
         parts: Parts | None = None,
@@ -409,39 +420,30 @@ class NAR(nn.Module):
         Args:
             text, text_lens, codes, code_lens, languages, parts: as in `AR.forward`. Of the frames
                 after the prompt only the codebooks below `quantizer` are read.
-            quantizer: the codebook to predict, 1 to quantizers - 1.
+            quantizer: the codebook to predict, 1 to quantizers - 1; None: all, with `sounds`.
             prompt_frames: how many leading frames show all their codebooks; one number or (N,).
 
         Returns:
-            (N, T, 1024); frames of the prompt and of padding carry no meaning.
+            (N, T, 1024), for all codebooks (N, T, quantizers - 1, 1024); frames of the prompt and
+            of padding carry no meaning.
         """
-        if not 1 <= quantizer < self.config.quantizers:
-            raise ValueError(
-                f"quantizer {quantizer}: the NAR predicts 1 to {self.config.quantizers - 1}"
-            )
+        last = self.config.quantizers - 1
+        if quantizer is None and not self.config.sounds:
+            raise ValueError("this NAR predicts one codebook at a time: name its quantizer")
+        if quantizer is not None and not 1 <= quantizer <= last:
+            raise ValueError(f"quantizer {quantizer}: the NAR predicts 1 to {last}")
         length = codes.shape[1]
         text_valid, audio_valid = valid(text_lens, text.shape[1]), valid(code_lens, length)
         if isinstance(prompt_frames, int):
             prompt_frames = torch.full_like(code_lens, prompt_frames)
         prompt = valid(prompt_frames, length) & audio_valid
-        longest = min(length, int(prompt_frames.max()))
 
-        audio = torch.stack(
-            [
-                self.nar_audio_embeddings[k](codes[:, :, k].masked_fill(~audio_valid, 0).long())
-                for k in range(quantizer)
-            ]
-        ).sum(0)
-        if longest > 0:
-            seen = prompt[:, :longest]
-            rest = torch.stack(
-                [
-                    self.nar_audio_embeddings[k](codes[:, :longest, k].masked_fill(~seen, 0).long())
-                    for k in range(quantizer, self.config.quantizers)
-                ]
-            ).sum(0)
-            rest = rest.masked_fill(~seen.unsqueeze(2), 0.0)
-            audio = audio + F.pad(rest, (0, 0, 0, length - longest))
+        codes = codes.masked_fill(~audio_valid.unsqueeze(2), 0).long()
+        audio = (
+            self.nar_sounds.embed(codes, prompt)
+            if self.config.sounds
+            else self._embed(codes, prompt, quantizer or last)
+        )
         parts = parts or Parts.whole(text, code_lens)
         reading = _read(self, "nar", text, text_lens, languages, parts)
         audio = audio + reading.near(
@@ -450,10 +452,31 @@ class NAR(nn.Module):
         symbols = self.nar_text_position(reading.symbols, reading.at)
         x = torch.cat((symbols, self.nar_audio_position(audio)), 1)
         mask = torch.cat((text_valid, audio_valid), 1)[:, None, None]
-        stage = self.nar_stage_embeddings[quantizer - 1](text_lens.new_zeros(()))
+        stage = 0 if self.config.sounds or quantizer is None else quantizer - 1
+        condition = self.nar_stage_embeddings[stage](text_lens.new_zeros(()))
         checkpointing = self.gradient_checkpointing and self.training
-        x = self.nar_decoder(x, mask, stage, gradient_checkpointing=checkpointing)
-        return self.nar_predict_layers[quantizer - 1](x[:, text.shape[1] :])
+        x = self.nar_decoder(x, mask, condition, gradient_checkpointing=checkpointing)
+        x = x[:, text.shape[1] :]
+        if self.config.sounds:
+            return self.nar_sounds.logits(x, quantizer)
+        return self.nar_predict_layers[stage](x)
+
+    def _embed(self, codes: Tensor, prompt: Tensor, quantizer: int) -> Tensor:
+        """The codebooks below `quantizer` of (N, T, Q) codes, in the (N, T) prompt all of them."""
+        below = [self.nar_audio_embeddings[k](codes[:, :, k]) for k in range(quantizer)]
+        audio = torch.stack(below).sum(0)
+        longest = int(prompt.sum(1).max())
+        if longest == 0:
+            return audio
+        seen = prompt[:, :longest]
+        rest = torch.stack(
+            [
+                self.nar_audio_embeddings[k](codes[:, :longest, k].masked_fill(~seen, 0))
+                for k in range(quantizer, self.config.quantizers)
+            ]
+        ).sum(0)
+        rest = rest.masked_fill(~seen.unsqueeze(2), 0.0)
+        return audio + F.pad(rest, (0, 0, 0, codes.shape[1] - longest))
 
 
 def ar_mask(text_lens: Tensor, text_length: int, audio_length: int) -> Tensor:
@@ -529,6 +552,10 @@ def _initialize(model: nn.Module, config: ModelConfig) -> None:
             nn.init.constant_(parameter, scale)
         elif "stage_embeddings" in name:
             nn.init.normal_(parameter)
+        elif name.endswith("nar_sounds.read.weight"):
+            nn.init.normal_(parameter, std=scale * parameter.shape[1] ** -0.5)
+        elif name.endswith(("nar_sounds.whole", "log_precision", "frequency")):
+            nn.init.zeros_(parameter)
         elif name.endswith("project_layer.weight"):
             nn.init.normal_(parameter, std=0.1 * scale)
         elif name.endswith("project_layer.bias"):
@@ -540,7 +567,7 @@ def _initialize(model: nn.Module, config: ModelConfig) -> None:
             nn.init.ones_(parameter)
         elif name.endswith(("out_proj.weight", "linear2.weight")):
             nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.layers))
-        elif "decoder" in name or "ar_predict_layer." in name:
+        elif "decoder" in name or "ar_predict_layer." in name or "sounds.say" in name:
             nn.init.normal_(parameter, std=0.02)
         else:
             nn.init.normal_(parameter, std=scale)

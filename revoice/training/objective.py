@@ -44,29 +44,49 @@ def disturbed(codes: Tensor, code_lens: Tensor, share: float) -> Tensor:
 
 
 def batch_loss(
-    part: Part, model: nn.Module, batch: Batch, quantizer: int, share: float, noise: float = 0.0
+    part: Part,
+    model: nn.Module,
+    batch: Batch,
+    quantizer: int | None,
+    share: float,
+    noise: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """The loss of a batch, summed over positions, to differentiate; and what it is made of.
 
     That is (4,) float64: loss sum, positions, hits among the ten best, positions that hits are
     counted on (the AR's EOS is none). The NAR predicts the codebook `quantizer`, 1 to 7, with a
-    `share` of each utterance as its prompt; the AR looks at neither. It reads its past with
-    `noise`, see `disturbed`.
+    `share` of each utterance as its prompt; one that predicts all at once (None) has the mean
+    over codebooks. The AR looks at neither. It reads its past with `noise`, see `disturbed`.
     """
-    disturb = part == "ar" and noise > 0
-    read = disturbed(batch.codes, batch.code_lens, noise) if disturb else batch.codes
-    given = (batch.text, batch.text_lens, read, batch.code_lens)
-    if part == "ar":
-        logits = model(*given, batch.languages, batch.parts)
-        loss, positions = ar_loss(logits, batch.codes, batch.code_lens)
-        hits, counted = ar_top10(logits.detach(), batch.codes, batch.code_lens)
-    else:
-        prompt = prompt_frames(batch.code_lens, share)
-        logits = model(*given, quantizer, prompt, batch.languages, batch.parts)
-        what = (batch.codes, batch.code_lens, quantizer, prompt)
-        loss, positions = nar_loss(logits, *what)
-        hits, counted = nar_top10(logits.detach(), *what)
-    return loss, torch.stack([x.detach().double() for x in (loss, positions, hits, counted)])
+    if part == "nar":
+        loss, sums = nar_sums(model, batch, quantizer, share)
+        return loss / len(sums), sums.mean(0)
+    read = disturbed(batch.codes, batch.code_lens, noise) if noise > 0 else batch.codes
+    logits = model(batch.text, batch.text_lens, read, batch.code_lens, batch.languages, batch.parts)
+    loss, positions = ar_loss(logits, batch.codes, batch.code_lens)
+    counts = ar_top10(logits.detach(), batch.codes, batch.code_lens)
+    return loss, _stacked(loss, positions, *counts)
+
+
+def nar_sums(
+    model: nn.Module, batch: Batch, quantizer: int | None, share: float
+) -> tuple[Tensor, Tensor]:
+    """The NAR's loss, and (rows, 4) of what it is made of: of one codebook, or (None) of each."""
+    prompt = prompt_frames(batch.code_lens, share)
+    given = (batch.text, batch.text_lens, batch.codes, batch.code_lens)
+    logits = model(*given, quantizer, prompt, batch.languages, batch.parts)
+    each = logits.unbind(2) if quantizer is None else [logits]
+    losses, rows = [], []
+    for k, of_codebook in enumerate(each, quantizer or 1):
+        what = (batch.codes, batch.code_lens, k, prompt)
+        loss, positions = nar_loss(of_codebook, *what)
+        rows.append(_stacked(loss, positions, *nar_top10(of_codebook.detach(), *what)))
+        losses.append(loss)
+    return torch.stack(losses).sum(), torch.stack(rows)
+
+
+def _stacked(*sums: Tensor) -> Tensor:
+    return torch.stack([x.detach().double() for x in sums])
 
 
 @torch.no_grad()
@@ -84,8 +104,9 @@ def measure(
     1 to 7, each with a quarter of the utterance as the prompt. `stop`, asked before every batch,
     may end it early.
     """
-    quantizers = range(1, model.config.quantizers) if part == "nar" else [0]
-    sums = torch.zeros(len(quantizers), 4, dtype=torch.float64, device=device)
+    rows = model.config.quantizers - 1 if part == "nar" else 1
+    stages = [None] if model.config.sounds else list(range(1, rows + 1))
+    sums = torch.zeros(rows, 4, dtype=torch.float64, device=device)
     training = model.training
     model.eval()
     for batch in batches:
@@ -93,8 +114,11 @@ def measure(
             break
         batch = batch.to(device)
         with autocast():
-            for row, quantizer in enumerate(quantizers):
-                sums[row] += batch_loss(part, model, batch, quantizer, PROMPT_SHARE)[1]
+            if part == "ar":
+                sums += batch_loss(part, model, batch, None, PROMPT_SHARE)[1]
+            else:
+                stages_of = [nar_sums(model, batch, stage, PROMPT_SHARE)[1] for stage in stages]
+                sums += torch.cat(stages_of)
     model.train(training)
     return sums
 

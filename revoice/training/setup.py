@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from lhotse import CutSet
 
+from revoice.codec.files import load_codec
 from revoice.config import TrainConfig
 from revoice.model import PARTS, Part
 from revoice.model.checkpoint import build
 from revoice.model.finetune import add_lora, freeze, load_initial
+from revoice.model.sounds import entries_of
 from revoice.model.valle import AR, NAR, ModelConfig
 from revoice.training.data import CodesDataset, Sampler
 from revoice.training.distributed import Ranks
@@ -90,22 +92,28 @@ def make_model(job: Job, config: TrainConfig) -> tuple[AR | NAR, dict[str, Any]]
             cuts = CutSet.from_jsonl_lazy(job.train_cuts)
             durations = symbol_frames(cuts, model.config.text_symbols)
             setattr(model, f"{job.part}_symbol_frames", durations)
+        if isinstance(model, NAR) and model.config.sounds:
+            model.nar_sounds.learn(entries_of(load_codec(job.codec)))
         return model, {}
     model, meta = load_initial(job.part, job.init, job.new_languages, job.text_symbols, config.seed)
     sizes = replace(model.config, dropout=config.dropout)
     return build(job.part, sizes, model.state_dict(), job.init), meta
 
 
-def new_model(size: dict[str, Any], text_symbols: int, pad: int, train_cuts: str) -> dict[str, Any]:
-    """Fields of the `ModelConfig` of a model of this `ModelSize`, to start from nothing.
+def new_model(size: dict[str, Any], train_cuts: str, codec: str) -> dict[str, Any]:
+    """Fields of the `ModelConfig` of a model to start from nothing.
 
-    It has a language embedding if the cuts of the manifest `train_cuts` are in several languages.
+    `size`: of a `ModelSize`, and its text's. It has a language embedding if the cuts of the
+    manifest `train_cuts` are in several languages. `codec`: the codec.json of their codes.
     """
     cuts = CutSet.from_jsonl_lazy(train_cuts)
     languages = {name for cut in cuts for name in cut.supervisions[0].token_languages}
     several = tuple(sorted(languages)) if len(languages) > 1 else ()
-    text: dict[str, Any] = {"text_symbols": text_symbols, "languages": several, "pad": pad}
-    return asdict(ModelConfig(layout="vallex" if several else "valle", **{**size, **text}))
+    sizes = {key: value for key, value in size.items() if key != "nar"}
+    if size.get("nar") == "at_once":
+        sizes["sounds"] = load_codec(codec).entries(0).shape[1]
+    layout: dict[str, Any] = {"layout": "vallex" if several else "valle", "languages": several}
+    return asdict(ModelConfig(**sizes, **layout))
 
 
 def computing_dtype(precision: str, device: torch.device) -> torch.dtype:
@@ -146,7 +154,8 @@ def check_memory(
         try:
             with autocast():
                 batch = dataset[cuts].to(device)
-                loss, _ = batch_loss(part, model, batch, model.config.quantizers - 1, 0.0)
+                stage = None if model.config.sounds else model.config.quantizers - 1
+                loss, _ = batch_loss(part, model, batch, stage, 0.0)
             if loss.requires_grad:
                 loss.backward()
         except (RuntimeError, MemoryError) as error:

@@ -16,7 +16,7 @@ from revoice.files import PACKAGE
 
 # The modules that can change what a script writes. A test compares them with what it reaches. What
 # was fetched or chosen once stays: those rules have no list.
-MODEL = "model model.checkpoint model.valle"
+MODEL = "model model.checkpoint model.sounds model.valle"
 TEXT = "text text.cuts text.english text.espeak text.japanese text.mandarin text.tokens text.vallex"
 TEXT += " text/mandarin.json text/vallex_symbols.json"
 READS = {
@@ -25,8 +25,9 @@ READS = {
     "write_sentences": "evaluation.normalize packages synthetic.packages synthetic.parts "
     "synthetic.plan synthetic.templates synthetic.texts evaluation/english.json",
     "speak": "corpus.audio corpus.naming evaluation.normalize evaluation.recognizers "
-    "synthetic.hearing synthetic.parts synthetic.speak synthetic.voices evaluation/english.json",
-    "describe_voices": "synthetic.record",
+    "synthetic.hearing synthetic.names synthetic.parts synthetic.speak synthetic.voices "
+    "evaluation/english.json",
+    "describe_voices": "synthetic.names synthetic.record",
     "manifests": "corpus.manifests corpus.naming corpus.split corpus.table corpus.transcripts",
     "fit_codec": "codec.cuts codec.files",
     "encode": "codec.cuts codec.files codec.identity",

@@ -15,12 +15,12 @@ from revoice.model.generate import (
     Request,
     Sampling,
     _Batch,
-    entries_of,
     nearest,
     sample,
     synthesize,
 )
 from revoice.model.prompts import Prompt, read_preset, write_preset
+from revoice.model.sounds import Entries, entries_of
 from revoice.model.valle import AR, BINS, EOS, NAR, ModelConfig, Parts
 
 CONFIG = ModelConfig("vallex", 32, 2, 4, text_symbols=20, languages=("en", "zh"), pad=3)
@@ -187,15 +187,19 @@ def test_batches_change_nothing_where_text_is_placed(placed: tuple[AR, NAR]) -> 
     assert same(together, synthesize(ar, nar, REQUESTS, sampling, seed=5, batch_size=3))
 
 
-def test_nearest_to_what_is_expected() -> None:
-    certain = 100.0 * torch.nn.functional.one_hot(torch.tensor([[2, 0, 3], [1, 1, 2]]), 4)
+def test_nearest() -> None:
     entries = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(nearest(certain, entries), certain.argmax(-1))
+    every = torch.ones(5)
+    assert nearest(entries[None, [2, 0, 3]], entries, every).tolist() == [[2, 0, 3]]
     line = torch.tensor([[0.0], [4.0], [1.0], [2.0], [9.0]])
-    halves = torch.tensor([[[0.5, 0.5, 0, 0, 0], [0.5, 0, 0, 0.5, 0], [0.1, 0, 0, 0, 0.9]]]).log()
-    assert nearest(halves, line).tolist() == [[3, 2, 4]]
-    half = torch.zeros(1, 1, 5, dtype=torch.bfloat16)
-    assert nearest(half, line).tolist() == [[1]]  # 3.2
+    assert nearest(torch.tensor([[[1.9], [0.2], [8.0]]]), line, torch.ones(1)).tolist() == [
+        [3, 0, 4]
+    ]
+    plane = torch.tensor([[0.0, 9.0], [4.0, 0.0]])
+    looked_at = [
+        nearest(torch.tensor([[[1.0, 0.0]]]), plane, w) for w in (every[:2], torch.eye(2)[0])
+    ]
+    assert [found.tolist() for found in looked_at] == [[[1]], [[0]]]
 
 
 class Codec(ResidualCodec):
@@ -208,7 +212,10 @@ class Codec(ResidualCodec):
 @torch.inference_mode()
 def test_the_expected_sound_is_spoken(models: tuple[AR, NAR]) -> None:
     entries = entries_of(Codec())
-    assert [(each.shape, each.dtype) for each in entries] == [((BINS, 2), torch.float32)] * 8
+    assert [(each.shape, each.dtype) for each in entries] == [
+        ((8, BINS, 2), torch.float32),
+        ((8, 2), torch.float32),
+    ]
     likeliest, expected = (synthesize(*models, REQUESTS, SHORT, entries=e) for e in (None, entries))
     differ = 0
     for one, two, asked in zip(likeliest, expected, REQUESTS, strict=True):
@@ -218,13 +225,18 @@ def test_the_expected_sound_is_spoken(models: tuple[AR, NAR]) -> None:
         start, before = len(asked.prompt.codes), asked.prompt.codes.reshape(-1, 8)
         codes = torch.from_numpy(np.concatenate([before, two.codes]).astype(np.int64))[None]
         lens = torch.tensor([codes.shape[1]])
-        for quantizer in range(1, CONFIG.quantizers):
+        mean = said = 0
+        for quantizer, values in list(enumerate(entries.values))[1:]:
             given = (batch.text, batch.text_lens, codes, lens, quantizer, start, batch.languages)
-            chosen = nearest(models[1](*given)[:, start:], entries[quantizer])
-            assert torch.equal(chosen, codes[:, start:, quantizer])
+            mean = mean + models[1](*given)[:, start:].softmax(-1) @ values
+            # no other entry brings what is said so far nearer to the mean of what may be said
+            others = (mean - said).unsqueeze(2) - values
+            chosen = codes[:, start:, quantizer]
+            assert torch.equal(others.square().sum(-1).argmin(-1), chosen)
+            said = said + values[chosen]
     assert differ
     # where all sounds are equally far from each other, the likeliest is the nearest
-    apart = [torch.eye(BINS)] * CONFIG.quantizers
+    apart = Entries(torch.eye(8 * BINS).view(8, BINS, -1), torch.ones(8, 8 * BINS))
     assert same(likeliest, synthesize(*models, REQUESTS, SHORT, entries=apart))
 
 
