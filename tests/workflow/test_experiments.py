@@ -415,9 +415,9 @@ def growing(record: Record) -> dict[str, Any]:
         config["corpora"][language] = {"kind": "table", "path": f"{language}.csv"}
     stage = {"lr": 1e-3, **FEW}
     common = {"limits": {"min_seconds": 0.1, "min_frames_per_symbol": 0}, "ar": stage}
+    model = {"width": 32, "layers": 1, "heads": 2, "nar": "at_once"}
     config["experiments"] |= {
-        "first": common
-        | {"corpora": ["en"], "nar": stage, "model": {"width": 32, "layers": 1, "heads": 2}},
+        "first": common | {"corpora": ["en"], "nar": stage, "model": model},
         "second": common | {"corpora": ["es"], "init": "first"},
         "grown": common
         | {
