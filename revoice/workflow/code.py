@@ -38,10 +38,10 @@ READS = {
     "assemble": f"codec.identity {MODEL}",
     "pack": f"{MODEL} model.pack",
     "select_cuts": "codec.identity training.examples training.mixing",
-    "train": f"codec.identity {MODEL} model.finetune model.losses text.framing training.data "
-    "training.distributed training.examples training.job training.launch training.metrics "
-    "training.mixing training.objective training.optim training.pace training.setup "
-    "training.state training.train",
+    "train": f"codec.files codec.identity {MODEL} model.finetune model.losses text.framing "
+    "training.data training.distributed training.examples training.job training.launch "
+    "training.metrics training.mixing training.objective training.optim training.pace "
+    "training.setup training.state training.train",
     "evaluate": f"codec.identity {MODEL} model.finetune model.losses text.framing training.data "
     "training.objective evaluation.evaluate evaluation.trained",
     "synthesize": f"codec.files codec.identity {MODEL} model.generate model.prompts {TEXT} "
