@@ -67,6 +67,11 @@ class ModelConfig:
         if not 0 <= self.pad < self.text_symbols:
             raise ValueError(f"pad {self.pad} is not among the {self.text_symbols} text symbols")
 
+    @property
+    def stages(self) -> list[int | None]:
+        """What a NAR is asked for, one after the other: each quantizer, or all at once (None)."""
+        return [None] if self.sounds else list(range(1, self.quantizers))
+
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:
     """Sinusoidal position vectors (Attention is all you need, section 3.5).
@@ -388,8 +393,7 @@ class NAR(nn.Module):
         self.nar_text_position = Positions(config.dropout, trainable=False)
         self.nar_audio_position = Positions(config.dropout, trainable=False)
         self.nar_decoder = Decoder(stack, adaptive=True)
-        stages = 1 if config.sounds else quantizers - 1
-        self.nar_stage_embeddings = nn.ModuleList(TokenEmbedding(1, width) for _ in range(stages))
+        self.nar_stage_embeddings = nn.ModuleList(TokenEmbedding(1, width) for _ in config.stages)
         if config.text_positions == "frames":
             self.register_buffer("nar_symbol_frames", torch.ones(config.text_symbols))
         self.tie()

@@ -105,7 +105,6 @@ def measure(
     may end it early.
     """
     rows = model.config.quantizers - 1 if part == "nar" else 1
-    stages = [None] if model.config.sounds else list(range(1, rows + 1))
     sums = torch.zeros(rows, 4, dtype=torch.float64, device=device)
     training = model.training
     model.eval()
@@ -117,8 +116,8 @@ def measure(
             if part == "ar":
                 sums += batch_loss(part, model, batch, None, PROMPT_SHARE)[1]
             else:
-                stages_of = [nar_sums(model, batch, stage, PROMPT_SHARE)[1] for stage in stages]
-                sums += torch.cat(stages_of)
+                stages = model.config.stages
+                sums += torch.cat([nar_sums(model, batch, k, PROMPT_SHARE)[1] for k in stages])
     model.train(training)
     return sums
 

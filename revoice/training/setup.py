@@ -154,8 +154,7 @@ def check_memory(
         try:
             with autocast():
                 batch = dataset[cuts].to(device)
-                stage = None if model.config.sounds else model.config.quantizers - 1
-                loss, _ = batch_loss(part, model, batch, stage, 0.0)
+                loss, _ = batch_loss(part, model, batch, model.config.stages[-1], 0.0)
             if loss.requires_grad:
                 loss.backward()
         except (RuntimeError, MemoryError) as error:

@@ -194,8 +194,8 @@ def backward(part: Part, run: Run, parallel: torch.nn.Module, group: list[Batch]
     # every rank draws for all, so that the draws do not depend on their number
     draws = torch.rand(state.config.accumulate * ranks.world_size, 2, generator=state.draws)
     mine = draws[ranks.rank :: ranks.world_size]
-    sizes = run.model.config
-    quantizers = (1 + mine[:, 0] * (sizes.quantizers - 1)).long().tolist()
+    stages = run.model.config.stages
+    chosen = [stages[i] for i in (mine[:, 0] * len(stages)).long().tolist()]
     shares = (mine[:, 1] / 2).tolist()
     own = sum(map(count_positions, [part] * len(group), group, shares))
     positions = ranks.all_reduce_sum(own).item()
@@ -204,8 +204,7 @@ def backward(part: Part, run: Run, parallel: torch.nn.Module, group: list[Batch]
         alone = ranks.world_size == 1 or i == len(group) - 1
         with nullcontext() if alone else parallel.no_sync():  # type: ignore[operator]
             with run.autocast():
-                stage = None if sizes.sounds else quantizers[i]
-                how = (stage, shares[i], state.config.history_noise)
+                how = (chosen[i], shares[i], state.config.history_noise)
                 loss, sums = batch_loss(part, parallel, batch, *how)
             # DDP takes the mean over ranks: the gradient becomes that of sum / positions
             # (no gradient: none of what is trained takes part in this quantizer)
