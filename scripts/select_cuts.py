@@ -2,12 +2,14 @@
 
 import logging
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 from lhotse import CutSet
 from revoice.config import SPLITS, LimitsConfig
 from revoice.files import atomic, read_json
 from revoice.text import load_tokenizer
+from revoice.training.align import align
 from revoice.training.examples import attach_codes, excluded_row, exclusion_reason
 from revoice.training.mixing import mix
 from revoice.workflow.scripts import script_logging
@@ -31,25 +33,23 @@ def fitting(cuts, split):
             yield cut
 
 
-for split in SPLITS:
-    kept = 0
-    with (
-        atomic(snakemake.output[split]) as temporary,
-        CutSet.open_writer(temporary) as writer,
-    ):
+folder = Path(snakemake.output.train).parent
+with TemporaryDirectory(dir=folder) as temporary:
+    selected = {split: Path(temporary) / f"{split}.jsonl.gz" for split in SPLITS}
+    for split, path in selected.items():
         cuts = CutSet.from_jsonl_lazy(snakemake.input[split])
         chosen = fitting(attach_codes(cuts, encoded, codec, tokenizer), split)
         if split == "train":  # the others keep the order of their recordings
-            chosen = mix(chosen, snakemake.params.seed, Path(snakemake.output[split]).parent)
-        for cut in chosen:
-            writer.write(cut)
-            kept += 1
-    logging.info("%s: %d cuts", split, kept)
-    if not kept:
-        raise ValueError(
-            f"no cut is left in {split}: raise split.{split}, or widen the experiment's `limits` "
-            f"(the log {snakemake.log[0]} and the corpora's rejected.csv say what was left out)"
-        )
+            chosen = mix(chosen, snakemake.params.seed, folder)
+        with CutSet.open_writer(path) as writer:
+            kept = sum(writer.write(cut) or 1 for cut in chosen)
+        logging.info("%s: %d cuts", split, kept)
+        if not kept:
+            raise ValueError(
+                f"no cut is left in {split}: raise split.{split}, or widen the experiment's "
+                f"`limits` (the log {snakemake.log[0]} and rejected.csv say what was left out)"
+            )
+    align(selected, snakemake.output, tokenizer.num_symbols)
 with atomic(snakemake.output.excluded) as temporary:
     columns = ["split", "id", "seconds", "symbols", "frames", "reason"]
     pd.DataFrame(excluded, columns=columns).to_csv(temporary, index=False)

@@ -65,8 +65,10 @@ class Sounds(nn.Module):
             rows = _first_rows(self.entries[k])
             used = self.entries[k][rows]
             variance += used.var(0)
-            self.spread[k] = (used * weight)[:, weight > 0].std().clamp(min=1e-3)
-            if k:
+            looked_at = weight > 0
+            self.spread[k] = (used * weight)[:, looked_at].std().clamp(min=1e-3)
+            if k:  # at first as unsure as of one column, however many there are
+                self.log_precision[k - 1] = -looked_at.sum().log()
                 self.frequency[k - 1] = REPEATED
                 self.frequency[k - 1, rows] = 0.0
         deviation = variance.sqrt()

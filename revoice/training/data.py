@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ class Batch:
 
 class Example(NamedTuple):
     """One utterance: token ids, a language per token, codes (frames, 8) int16; of each of the
-    cuts that it is joined of, the number of tokens and that of frames."""
+    parts whose length is known, its number of tokens and that of frames."""
 
     tokens: list[int]
     languages: list[str]
@@ -71,8 +72,11 @@ class Example(NamedTuple):
 def load_example(cut: Cut, separator: Sequence[int] = (), ends: Sequence[int] = ()) -> Example:
     """Read one cut's codes and tokens; the parts of a concatenated cut are joined in order.
 
-    It is a MonoCut with `codes` and one supervision with `tokens` and `token_languages`, or a
-    MixedCut of such cuts, one after the other. `separator` and `ends` are as in `frame`.
+    It is a MonoCut with `codes` and one supervision with `tokens`, `token_languages` and, if it is
+    aligned, the `frames` of each token, or a MixedCut of such cuts, one after the other.
+    `separator` and `ends` are as in `frame`; they take no frames where it is known what does. Of a
+    fourth of the cuts that others follow the alignment is not used: nobody knows that of a prompt
+    from elsewhere.
     """
     parts = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
     said = [part.supervisions[0] for part in parts]
@@ -82,7 +86,15 @@ def load_example(cut: Cut, separator: Sequence[int] = (), ends: Sequence[int] = 
     if lookup_cache_or_open.cache_info().currsize >= OPEN_FILES:
         close_cached_file_handles()
     codes = [part.load_codes() for part in parts]
-    sizes = [(len(ids), len(rows)) for (ids, _), rows in zip(texts, codes, strict=True)]
+    sizes = []
+    for number, (text, (ids, _), rows) in enumerate(zip(said, texts, codes, strict=True)):
+        as_prompt = number < len(said) - 1 and crc32(parts[number].id.encode()) % 4 == 0
+        if text.has_custom("frames") and not as_prompt:
+            before = len(separator) if number else len(ends[:1])
+            after = len(ids) - before - len(text.frames)
+            sizes += [(1, each) for each in (*[0] * before, *text.frames, *[0] * after)]
+        else:
+            sizes.append((len(ids), len(rows)))
     return Example(tokens, languages, np.concatenate(codes), sizes)
 
 

@@ -18,12 +18,12 @@ from revoice.model.checkpoint import build
 from revoice.model.finetune import add_lora, freeze, load_initial
 from revoice.model.sounds import entries_of
 from revoice.model.valle import AR, NAR, ModelConfig
+from revoice.training.align import symbol_frames
 from revoice.training.data import CodesDataset, Sampler
 from revoice.training.distributed import Ranks
 from revoice.training.job import Job
 from revoice.training.objective import batch_loss
 from revoice.training.optim import Averages, make_optimizer, make_schedule
-from revoice.training.pace import symbol_frames
 from revoice.training.state import TrainState
 
 log = logging.getLogger(__name__)

@@ -37,10 +37,10 @@ READS = {
     "export_checkpoint": f"{MODEL} model.pretrained",
     "assemble": f"codec.identity {MODEL}",
     "pack": f"{MODEL} model.pack",
-    "select_cuts": "codec.identity training.examples training.mixing",
+    "select_cuts": "codec.identity training.align training.examples training.mixing",
     "train": f"codec.files codec.identity {MODEL} model.finetune model.losses text.framing "
-    "training.data training.distributed training.examples training.job training.launch "
-    "training.metrics training.mixing training.objective training.optim training.pace "
+    "training.align training.data training.distributed training.examples training.job "
+    "training.launch training.metrics training.mixing training.objective training.optim "
     "training.setup training.state training.train",
     "evaluate": f"codec.identity {MODEL} model.finetune model.losses text.framing training.data "
     "training.objective evaluation.evaluate evaluation.trained",

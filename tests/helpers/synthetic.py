@@ -47,6 +47,7 @@ def write_cuts(
                 custom={
                     "tokens": tokens,
                     "token_languages": [languages[i % len(languages)]] * len(tokens),
+                    "frames": [FRAMES_PER_SYMBOL] * len(tokens),
                     "phonemes": "words",
                 },
             )

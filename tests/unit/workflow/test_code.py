@@ -27,7 +27,7 @@ TABLE_ALONE["import_checkpoint"] = {"text", "text.tokens", "text.vallex"}  # the
 # These use the names of the parts alone.
 NAMES_ALONE = ("tabulate", "summarize")
 # What these read of a codec is in its file.
-FILE_ALONE = ("train",)
+FILE_ALONE = ("select_cuts", "train")
 SOURCE = '''
 """What it is for."""
 from typing import Any
