@@ -62,7 +62,11 @@ def request_of(utterance: Utterance, tokenizer: Tokenizer) -> Request:
     """
     texts = [_tokens(utterance.prompt), tokens_of(utterance, tokenizer)]
     before, after = frame(texts, tokenizer.separator, tokenizer.ends, language="after")
-    return Request(*after, prompt=Prompt(*before, utterance.prompt.load_codes()))
+    said, lasting = utterance.prompt.supervisions[0], None
+    if said.has_custom("frames"):  # what stands before the text takes none
+        lasting = [0] * (len(before[0]) - len(said.frames)) + said.frames
+    prompt = Prompt(*before, utterance.prompt.load_codes(), lasting)
+    return Request(*after, prompt=prompt)
 
 
 def choose_utterances(

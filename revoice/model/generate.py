@@ -157,6 +157,7 @@ class _Batch:
     languages: Tensor | None  # (N, S)
     prompts: Tensor  # (N, P, quantizers)
     prompt_lens: Tensor  # (N,)
+    prompt_parts: list[list[tuple[int, int]]]
 
     @classmethod
     def of(cls, requests: Sequence[Request], model: AR | NAR) -> "_Batch":
@@ -169,7 +170,8 @@ class _Batch:
         if config.languages:
             languages, _ = _pad([_languages(request, config) for request in requests], device)
         of_prompts = torch.tensor([len(request.prompt.ids) for request in requests], device=device)
-        return cls(text, text_lens, of_prompts, languages, prompts, prompt_lens)
+        parts = [request.prompt.parts for request in requests]
+        return cls(text, text_lens, of_prompts, languages, prompts, prompt_lens, parts)
 
     def expected(self, symbol_frames: Tensor | None) -> Tensor:
         """(N,) frames that the texts after the prompts are expected to take, at a prompt's pace.
@@ -185,9 +187,11 @@ class _Batch:
         return (each.sum(1) - of_prompt) * pace
 
     def parts(self, frames: Tensor) -> Parts:
-        """Prompts, and texts that take (N,) frames."""
-        of = (~valid(self.prompt_text_lens, self.text.shape[1])).long()
-        return Parts(of, torch.stack((self.prompt_lens.to(frames), frames), 1))
+        """Those of prompts, and texts that take (N,) frames."""
+        symbols = (self.text_lens - self.prompt_text_lens).tolist()
+        after = zip(symbols, frames.tolist(), strict=True)
+        sizes = [[*of, text] for of, text in zip(self.prompt_parts, after, strict=True)]
+        return Parts.of_sizes(sizes).to(self.text.device)
 
 
 def _first_codebook(
@@ -306,6 +310,8 @@ def _check(request: Request, config: ModelConfig, index: int) -> None:
         raise ValueError(f"{name} has no text")
     if len(request.ids) != len(request.languages) or len(prompt.ids) != len(prompt.languages):
         raise ValueError(f"{name} does not name one language per symbol")
+    if prompt.lasting is not None and len(prompt.lasting) != len(prompt.ids):
+        raise ValueError(f"{name}: its prompt does not say how long each symbol lasts")
     highest = max((*prompt.ids, *request.ids))
     if highest >= config.text_symbols:
         raise ValueError(

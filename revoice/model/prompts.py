@@ -18,12 +18,21 @@ PRESET_LANGUAGES = ("zh", "ja", "en")
 class Prompt:
     """A recording and its transcript, tokenized; empty for synthesis without a voice.
 
-    `ids` and `languages` are one per text symbol, `codes` is (frames, quantizers) int16.
+    `ids` and `languages` are one per text symbol, `codes` is (frames, quantizers) int16. `lasting`:
+    the frames of each symbol, where an alignment is known.
     """
 
     ids: Sequence[int] = ()
     languages: Sequence[str] = ()
     codes: NDArray[np.int16] = field(default_factory=lambda: np.zeros((0, 8), np.int16))
+    lasting: Sequence[int] | None = None
+
+    @property
+    def parts(self) -> list[tuple[int, int]]:
+        """Symbols and frames of each part whose length is known: of each symbol, or of all."""
+        if self.lasting is None:
+            return [(len(self.ids), len(self.codes))]
+        return [(1, frames) for frames in self.lasting]
 
 
 def read_preset(path: str | Path) -> Prompt:

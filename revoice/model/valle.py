@@ -6,12 +6,14 @@ of the published checkpoints, and the two state dicts together are one such chec
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
 from revoice.config import check_width
@@ -94,6 +96,7 @@ class Parts:
     """The parts of texts whose audio has a known length: a prompt and what follows, or joined cuts.
 
     `of`: (N, S) int64 the part of each symbol, in order; `frames`: (N, P) frames of each part.
+    Where an alignment is known, every symbol is one.
     """
 
     of: Tensor
@@ -103,6 +106,18 @@ class Parts:
     def whole(cls, text: Tensor, frames: Tensor) -> "Parts":
         """One part each: texts (N, S) that take (N,) frames."""
         return cls(torch.zeros_like(text), frames.unsqueeze(1))
+
+    @classmethod
+    def of_sizes(cls, texts: Sequence[Sequence[tuple[int, float]]]) -> "Parts":
+        """Of each part of each text its number of symbols and that of frames, in order."""
+        counts = [torch.tensor([symbols for symbols, _ in sizes]) for sizes in texts]
+        frames = [torch.tensor([float(frames) for _, frames in sizes]) for sizes in texts]
+        of = [torch.arange(len(each)).repeat_interleave(each) for each in counts]
+        return cls(pad_sequence(of, batch_first=True), pad_sequence(frames, batch_first=True))
+
+    def to(self, device: torch.device | str) -> "Parts":
+        """The same on another device."""
+        return Parts(self.of.to(device), self.frames.to(device))
 
 
 def said_at(symbol_frames: Tensor, text: Tensor, text_lens: Tensor, parts: Parts) -> Tensor:

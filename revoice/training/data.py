@@ -35,7 +35,7 @@ class Batch:
 
     text (N, S) int64, text_lens (N,) int64, codes (N, T, 8) int64, code_lens (N,) int64,
     languages (N, S) int64 indices into the model's languages, or None for a model without;
-    part_of (N, S) and part_frames (N, P) int64, as `Parts` has them, or None: all of one part.
+    parts, or None: each text is all of one.
     """
 
     text: Tensor
@@ -43,20 +43,12 @@ class Batch:
     codes: Tensor
     code_lens: Tensor
     languages: Tensor | None = None
-    part_of: Tensor | None = None
-    part_frames: Tensor | None = None
-
-    @property
-    def parts(self) -> Parts | None:
-        """Which cut each symbol is of, and how long that is."""
-        if self.part_of is None or self.part_frames is None:
-            return None
-        return Parts(self.part_of, self.part_frames)
+    parts: Parts | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
-        tensors = {name: t.to(device) for name, t in vars(self).items() if t is not None}
-        return replace(self, **tensors)
+        there = {name: its.to(device) for name, its in vars(self).items() if its is not None}
+        return replace(self, **there)
 
 
 class Example(NamedTuple):
@@ -118,13 +110,9 @@ def collate(examples: Sequence[Example], pad: int, languages: Sequence[str] = ()
         ids = pad_sequence(rows, batch_first=True)
     text_lens, code_lens = (torch.tensor([len(row) for row in rows]) for rows in (text, codes))
     padded = pad_sequence(text, batch_first=True, padding_value=pad)
-    symbols, frames = (
-        [torch.tensor([part[i] for part in example.parts]) for example in examples] for i in (0, 1)
-    )
-    part_of = [torch.arange(len(each)).repeat_interleave(each) for each in symbols]
-    parts = (pad_sequence(rows, batch_first=True) for rows in (part_of, frames))
+    parts = Parts.of_sizes([example.parts for example in examples])
     codes_padded = pad_sequence(codes, batch_first=True)
-    return Batch(padded, text_lens, codes_padded, code_lens, ids, *parts)
+    return Batch(padded, text_lens, codes_padded, code_lens, ids, parts)
 
 
 @dataclass(frozen=True)

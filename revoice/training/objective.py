@@ -136,7 +136,7 @@ def swap_texts(batch: Batch) -> Batch:
     """Each utterance with the text, and its languages, of the one before it in the batch."""
     names = ("text", "text_lens") + (("languages",) if batch.languages is not None else ())
     rolled = {name: getattr(batch, name).roll(1, 0) for name in names}
-    return replace(batch, **rolled, part_of=None, part_frames=None)
+    return replace(batch, **rolled, parts=None)
 
 
 def measure_swapped(model: AR, batches: Iterable[Batch], most: int, *how: Any) -> Tensor:

@@ -48,6 +48,10 @@ def test_prompt_and_utterance_are_one_text(cuts: list, wrapped: bool) -> None:
     request = request_of(utterance, tokenizer)
     assert request.prompt.ids == [*bos, *prompt]
     assert request.ids == [*between, *utterance.cut.supervisions[0].tokens, *eos]
+    lasting = utterance.prompt.supervisions[0].frames
+    assert request.prompt.lasting == [*[0] * len(bos), *lasting]
+    utterance.prompt.supervisions[0].custom.pop("frames")
+    assert request_of(utterance, tokenizer).prompt.lasting is None
     assert request_of(further, tokenizer).ids == [*between, *tokenizer("so so", "en").ids, *eos]
     for ids, languages in [
         (request.ids, request.languages),

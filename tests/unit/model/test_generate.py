@@ -155,6 +155,18 @@ def test_the_length_is_planned_at_the_pace_of_the_prompt(
     assert batch.expected(placed[0].get_buffer("ar_symbol_frames")).tolist() == [5 / 2]
 
 
+def test_the_alignment_of_a_prompt_is_used_where_it_is_known(placed: tuple[AR, NAR]) -> None:
+    lasting = [1, 0, 8]
+    aligned = request(4, 0, prompt=replace(prompt(9, 3), lasting=lasting))
+    batch = _Batch.of([aligned, request(1, 1)], placed[0])
+    parts = batch.parts(torch.tensor([6.5, 3.0]))
+    assert parts.of[0].tolist() == [0, 1, 2, 3, 3, 3, 3]
+    assert parts.frames.tolist() == [[1, 0, 8, 6.5], [0, 3, 0, 0]]
+    shared = replace(aligned, prompt=prompt(9, 3))
+    likely = likely_eos(placed[0], -100.0), placed[1]
+    assert not same(synthesize(*likely, [aligned], SHORT), synthesize(*likely, [shared], SHORT))
+
+
 @torch.inference_mode()
 def test_cache_gives_the_whole_forward_where_the_plan_is_kept(placed: tuple[AR, NAR]) -> None:
     ar, nar = likely_eos(placed[0], -100.0), placed[1]
@@ -328,6 +340,7 @@ def test_language_and_accent(models: tuple[AR, NAR]) -> None:
         (Request([1], ["en"], accent="fr"), "is in fr"),
         (Request([1], ["en"], Prompt([1], ["fr"]), accent="zh"), "is in fr"),
         (Request([1], ["en"], Prompt([1], ["en"], np.zeros((5, 4), np.int16))), r"\(5, 4\)"),
+        (Request([1], ["en"], Prompt([1], ["en"], lasting=[1, 2])), "how long each symbol lasts"),
     ],
 )
 def test_requests_that_do_not_fit(models: tuple[AR, NAR], bad: Request, message: str) -> None:

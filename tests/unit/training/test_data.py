@@ -124,6 +124,8 @@ def test_concatenation_joins_cuts_of_one_speaker(cuts: CutSet) -> None:
 
     several = next(cut for cut in joined if len(cut.supervisions) > 2)
     parts = [track.cut for track in several.tracks]
+    for part in parts:  # nobody knows when which symbol is said
+        part.supervisions[0].custom.pop("frames")
     example = load_example(several, separator=[23])
     assert np.array_equal(example.codes, np.concatenate([part.load_codes() for part in parts]))
     tokens = parts[0].supervisions[0].tokens
