@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+WRITING = ".writing-"  # folders of what is not whole yet
 PACKAGE = Path(__file__).resolve().parent
 # In the project they lie beside the library, in an installed one inside it.
 RESOURCES = PACKAGE / "resources"
@@ -26,7 +27,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=WRITING, dir=path.parent))
     temporary = folder / path.name
     try:
         yield temporary

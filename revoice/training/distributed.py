@@ -10,19 +10,20 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from revoice.devices import best_device
 
 T = TypeVar("T")
+
+BUCKET = 2**23  # numbers that are sent at once, 32 MB
 
 
 @dataclass(frozen=True)
 class Ranks:
     """This process among those that train together, and the device that it computes on.
 
-    All but `wrap` are calls that every rank has to make, in the same order.
+    Its methods are calls that every rank has to make, in the same order.
     """
 
     rank: int
@@ -68,11 +69,38 @@ class Ranks:
         """Whether the flag is set on any rank."""
         return bool(self.all_reduce_sum(flag) > 0)
 
-    def wrap(self, model: nn.Module, find_unused_parameters: bool) -> nn.Module:
-        """The model with gradients that are the mean over all ranks; itself where it is alone."""
+    def add_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """Give every parameter the sum of its gradients over all ranks.
+
+        One that took part on no rank keeps none, so that its optimizer leaves it alone as it does
+        in one process. In this a model is free to use, in each batch, what it likes:
+        DistributedDataParallel fails where a rank's batch uses nothing that is trained.
+        """
         if self.world_size == 1:
-            return model
-        return DistributedDataParallel(model, find_unused_parameters=find_unused_parameters)
+            return
+        used = self.all_reduce_sum([float(p.grad is not None) for p in parameters]).tolist()
+        bucket: list[Tensor] = []
+        for parameter, ranks in zip(parameters, used, strict=True):
+            if not ranks:
+                continue
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            bucket.append(parameter.grad)
+            if sum(gradient.numel() for gradient in bucket) >= BUCKET:
+                _reduce(bucket)
+                bucket = []
+        _reduce(bucket)
+
+
+def _reduce(gradients: list[Tensor]) -> None:
+    """Sum over all ranks, in place, all in one message."""
+    if not gradients:
+        return
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 @contextmanager

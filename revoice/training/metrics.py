@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 COLUMNS = ["step", "epoch", "split", "loss", "top10_accuracy", "learning_rate", "grad_norm"]
 # the last: the AR's on dev, with another utterance's text; near `loss`: it reads none
 COLUMNS += ["frames_per_second", "peak_memory_mb", "swap_loss"]
+COLUMNS += ["skipped_steps"]  # so far, since their gradients were not finite
 
 
 class Metrics:
@@ -47,6 +48,7 @@ class Metrics:
         texts = [f"{number:.6g}" for number in numbers] + [""] * (5 - len(numbers))
         swapped = f"{result['swap_loss']:.6g}" if "swap_loss" in result else ""
         row = [here.step, here.epoch, split, *texts, f"{peak_memory_mb():.0f}", swapped]
+        row.append(here.skipped_steps)
         csv.writer(self.file).writerow(row)
         self.file.flush()
         for name, number in zip(COLUMNS[3:], numbers, strict=False):

@@ -1,6 +1,6 @@
 """What an interrupted training goes on from: a folder per run that the workflow does not own."""
 
-import fcntl
+import errno
 import logging
 import math
 import os
@@ -12,19 +12,28 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from revoice.config import TrainConfig
-from revoice.files import atomic
+from revoice.files import WRITING, sha256
 from revoice.training.distributed import Ranks
 from revoice.training.optim import Averages, assign, stable_steps
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # of the states; a run's folder is named by it too
+FORMAT = 2  # of the states; a run's folder is named by it too
+DIGITS = 16  # of a state's digest, in its name
+NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 @dataclass
@@ -43,6 +52,8 @@ class Progress:
     seconds: float = 0.0
     metrics_bytes: int = 0  # how much of metrics.csv belongs to this state
     grad_norm: float = 0.0
+    skipped_steps: int = 0  # whose gradient was not finite
+    skipped_in_row: int = 0
     interval_seconds: float = 0.0  # since the last line of metrics
     interval: list[float] = field(default_factory=lambda: [0.0] * 5)  # as batch_loss, and frames
     total_steps: int = 0  # that the run which was here is to take
@@ -132,34 +143,43 @@ class TrainState:
         return self.stored == self._position()
 
     def save(self, metrics_bytes: int) -> None:
-        """Write `state-{step}.pt` and keep the newest ones; to be called on every rank.
+        """Write `state-{step}.{digest}.pt`, keep the newest ones; to be called on every rank.
 
-        Raises RuntimeError where it cannot be written; what was there before is whole.
+        Raises RuntimeError where it cannot be written, or is not finite and should not be; what was
+        there before is whole.
         """
         self.progress.seconds, self.progress.metrics_bytes = self.seconds(), metrics_bytes
         state, self.stored = self.state_dict(), self._position()
         if self.ranks.rank != 0:
             return
         path = self.work / f"state-{self.progress.step:09d}.pt"
+        if bad := not_finite(state):
+            raise RuntimeError(
+                f"after step {self.progress.step} {bad} is not finite, and {path} is not written. "
+                "Earlier states are whole: lower lr, or set precision: fp32, and give the same "
+                "command again."
+            )
         try:
-            with atomic(path) as temporary:
+            with TemporaryDirectory(prefix=WRITING, dir=self.work) as folder:
+                temporary = Path(folder) / path.name
                 torch.save(state, temporary)
                 with open(temporary, "rb") as file:
                     os.fsync(file.fileno())
+                temporary.rename(path.with_suffix(f".{sha256(temporary)[:DIGITS]}.pt"))
         except (OSError, RuntimeError) as error:  # torch raises RuntimeError for a full disk
             raise RuntimeError(
                 f"cannot write {path}: {error}. Earlier states are whole: "
                 "make room and give the same command again."
             ) from error
         for old in sorted(self.work.glob("state-*.pt"))[: -self.config.keep]:
-            if old.stem != f"state-{self.progress.stable_steps:09d}":  # a longer run's way
+            if step_of(old) != self.progress.stable_steps:  # a longer run's way
                 old.unlink()
 
     def resume(self, code: str) -> None:
         """Go on from the newest file that is on the way of this run, on every rank, or start anew.
 
-        What was trained to its end by other code is set aside. Raises ValueError for a file of
-        another format.
+        What was trained to its end by other code is set aside, and so is a broken file. Raises
+        ValueError for one of another format.
         """
         stable = stable_steps(self.config, self.total_steps)
         path = self.ranks.broadcast(lambda: self._choose(code, stable))
@@ -194,6 +214,12 @@ class TrainState:
 
     def _choose(self, code: str, stable: int) -> Path | None:
         states = sorted(self.work.glob("state-*.pt"), reverse=True)
+        if broken := [path for path in states if path.suffixes[0] != f".{sha256(path)[:DIGITS]}"]:
+            states = [path for path in states if path not in broken]
+            names = ", ".join(path.name for path in broken)
+            then = f"going back to {states[0].name}" if states else "none is left: starting anew"
+            log.warning("broken, by their digests, in %s: %s; %s", self.work, names, then)
+            set_aside(self.work, broken)
         for number, path in enumerate(states):
             # mapped: of what may be gigabytes, only the plain values are read
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -237,13 +263,41 @@ def locked(folder: Path, wait: bool = True) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if not wait:
                 raise
             log.warning("another process trains this run (%s); waiting for it to end", folder)
             fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            log.warning(
+                "%s: %s: this file system locks nothing (Lustre wants the mount option flock); "
+                "nobody but you sees to it that no other process trains this run",
+                folder,
+                error.strerror,
+            )
         yield
+
+
+def step_of(state: Path) -> int:
+    """The step that a file `state-{step}.{digest}.pt` was written after."""
+    return int(state.name.split(".")[0].removeprefix("state-"))
+
+
+def not_finite(value: Any, name: str = "") -> str | None:
+    """The name of a tensor in nested dictionaries and lists that holds an infinity or NaN."""
+    if isinstance(value, Tensor):
+        return None if bool(value.isfinite().all()) else name
+    if isinstance(value, dict):
+        items = [(f"{name}.{key}".lstrip("."), its) for key, its in value.items()]
+    elif isinstance(value, list):
+        items = [(f"{name}[{i}]", its) for i, its in enumerate(value)]
+    else:
+        return None
+    return next(filter(None, (not_finite(its, key) for key, its in items)), None)
 
 
 def rng_state() -> dict[str, Any]:

@@ -42,12 +42,13 @@ from revoice.training.objective import (
 )
 from revoice.training.optim import assign
 from revoice.training.setup import Run, set_up
-from revoice.training.state import locked
+from revoice.training.state import TrainState, locked
 
 log = logging.getLogger(__name__)
 
 BEST = ("best_epoch", "best_step", "best_loss", "best_text_gap")
 WORKERS = {"cpu": 0, "cuda": 4}  # processes that read batches
+SKIPPED_MOST = 10  # steps in a row whose gradient is not finite
 INTERRUPTED = 75  # exit code: the state is saved, the same command goes on (EX_TEMPFAIL)
 
 
@@ -82,6 +83,7 @@ def train(job: Job) -> dict[str, Any]:
             "processes": ranks.world_size,
             "parameters": sum(p.numel() for p in model.parameters()),
             "trainable_parameters": sum(p.numel() for p in averages.trained.values()),
+            "skipped_steps": here.skipped_steps,
             "lengthened": here.lengthened,
             "code": state.code,
         }
@@ -92,11 +94,8 @@ def train(job: Job) -> dict[str, Any]:
 
 def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
     """Steps and validations, from where the state is to the configured end; saves as it goes."""
-    part, model, state = job.part, run.model, run.state
+    part, state = job.part, run.state
     config, ranks, averages, here = state.config, state.ranks, state.averages, state.progress
-    # each batch of the NAR trains one output layer
-    parallel = ranks.wrap(model, find_unused_parameters=part == "nar")
-    clip = config.clip if config.clip and config.optimizer != "scaled_adam" else math.inf
     batches = None
     while True:
         # Due? Validate. What is interrupted is done again, first thing, when the run goes on
@@ -138,16 +137,10 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
             here.epoch, here.batches, batches = here.epoch + 1, 0, None
             continue
 
-        # Forward, backward
-        backward(part, run, parallel, group)
-
-        # Clip, step
-        if any(p.grad is not None for p in averages.trained.values()):
-            state.scaler.unscale_(state.optimizer)
-            here.grad_norm = float(clip_grad_norm_(averages.trained.values(), clip))
-            state.scaler.step(state.optimizer)
-            state.scaler.update()
-        state.optimizer.zero_grad(set_to_none=True)
+        # Forward, backward, step
+        measured = backward(part, run, group)
+        if optimize(state, f"experiments.{job.name}.{part}"):
+            here.interval = [a + b for a, b in zip(here.interval, measured, strict=True)]
         lr = float(state.schedule.get_last_lr()[0])
         state.schedule.step()
         here.step += 1
@@ -162,7 +155,7 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
             result, speed = figures(total[:4]), float(total[4]) / here.interval_seconds
             here.seconds = state.seconds()
             metrics.write(here, "train", result, lr, here.grad_norm, speed)
-            if not math.isfinite(result["loss"]):
+            if total[1] and not math.isfinite(result["loss"]):
                 raise RuntimeError(
                     f"experiments.{job.name}.{part}: the loss is {result['loss']} at step "
                     f"{here.step}. Lower lr, lengthen the warm-up, or set precision: fp32"
@@ -188,8 +181,11 @@ def validate(part: Part, run: Run, stop: threading.Event) -> Tensor:
         return torch.cat([sums, measure_swapped(model, first, len(first), *how)])
 
 
-def backward(part: Part, run: Run, parallel: torch.nn.Module, group: list[Batch]) -> None:
-    """Add up the gradients of the batches of one step, on all ranks the mean over positions."""
+def backward(part: Part, run: Run, group: list[Batch]) -> list[float]:
+    """Add up the gradients of the batches of one step, on all ranks the mean over positions.
+
+    Returns this rank's sums, as `batch_loss` gives them, and its frames.
+    """
     state, ranks = run.state, run.state.ranks
     # every rank draws for all, so that the draws do not depend on their number
     draws = torch.rand(state.config.accumulate * ranks.world_size, 2, generator=state.draws)
@@ -199,20 +195,46 @@ def backward(part: Part, run: Run, parallel: torch.nn.Module, group: list[Batch]
     shares = (mine[:, 1] / 2).tolist()
     own = sum(map(count_positions, [part] * len(group), group, shares))
     positions = ranks.all_reduce_sum(own).item()
+    total = [0.0] * 5
     for i, batch in enumerate(group):
         batch = batch.to(ranks.device)
-        alone = ranks.world_size == 1 or i == len(group) - 1
-        with nullcontext() if alone else parallel.no_sync():  # type: ignore[operator]
-            with run.autocast():
-                how = (chosen[i], shares[i], state.config.history_noise)
-                loss, sums = batch_loss(part, parallel, batch, *how)
-            # DDP takes the mean over ranks: the gradient becomes that of sum / positions
-            # (no gradient: none of what is trained takes part in this quantizer)
-            if loss.requires_grad or ranks.world_size > 1:
-                state.scaler.scale(loss * (ranks.world_size / positions)).backward()
+        with run.autocast():
+            how = (chosen[i], shares[i], state.config.history_noise)
+            loss, sums = batch_loss(part, run.model, batch, *how)
+        if loss.requires_grad:  # else none of what is trained takes part in this quantizer
+            state.scaler.scale(loss / positions).backward()
         values = [*sums.tolist(), float(batch.code_lens.sum())]
-        here = state.progress
-        here.interval = [a + b for a, b in zip(here.interval, values, strict=True)]
+        total = [a + b for a, b in zip(total, values, strict=True)]
+    ranks.add_gradients(list(state.averages.trained.values()))
+    return total
+
+
+def optimize(state: TrainState, where: str) -> bool:
+    """One step, or none where the gradient is not finite; whether it was taken.
+
+    Raises RuntimeError where none was for ten steps in a row. What fp16's scaler skips, since its
+    scale was too large for once, does not count.
+    """
+    here, config = state.progress, state.config
+    clip = config.clip if config.clip and config.optimizer != "scaled_adam" else math.inf
+    finite = True
+    if any(p.grad is not None for p in state.averages.trained.values()):
+        state.scaler.unscale_(state.optimizer)
+        here.grad_norm = float(clip_grad_norm_(state.averages.trained.values(), clip))
+        finite = math.isfinite(here.grad_norm) or state.scaler.is_enabled()
+        if finite:
+            state.scaler.step(state.optimizer)
+            state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+    here.skipped_in_row = 0 if finite else here.skipped_in_row + 1
+    here.skipped_steps += not finite
+    if here.skipped_in_row == SKIPPED_MOST:
+        raise RuntimeError(
+            f"{where}: the gradient of {SKIPPED_MOST} steps in a row, to step {here.step + 1}, is "
+            "not finite. Lower lr, lengthen the warm-up, or set precision: fp32; the same command "
+            "then goes on from the last state"
+        )
+    return finite
 
 
 def write_outputs(

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from revoice.files import read_json, sha256
+from revoice.training.state import step_of
 from tests.helpers import small
 from tests.workflow.conftest import Snakemake, set_aside
 
@@ -131,8 +132,8 @@ def test_killed_three_times_it_ends_in_the_same_weights(
         for part in PARTS:
             if part in saved:
                 assert f"going on from step {saved[part]}," in log_of(untrained, part)
-            states = [path.stem for path in untrained.glob(f"work/tiny-{part}-*/state-*.pt")]
-            saved[part] = max(int(state.partition("-")[2]) for state in states)
+            states = untrained.glob(f"work/tiny-{part}-*/state-*.pt")
+            saved[part] = max(map(step_of, states))
         reached = stop.stopped
         assert max(reached.values()) < STEPS
         assert not any((untrained / model).exists() for model in MODELS)

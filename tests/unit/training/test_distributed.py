@@ -8,7 +8,6 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from revoice.training.distributed import Ranks
 from revoice.training.launch import rendezvous
@@ -24,17 +23,17 @@ def talk(rank: int, folder: str) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": Path(folder, "port").read_text()}
     torch.set_num_threads(1)
     ranks = Ranks.join()
-    model = ranks.wrap(nn.Linear(2, 1, bias=False), find_unused_parameters=False)
-    model(torch.full((1, 2), float(rank + 1))).sum().backward()
-    (weight,) = model.parameters()
-    assert weight.grad is not None
+    shared, own, unused = (nn.Parameter(torch.ones(2)) for _ in range(3))
+    loss = shared.sum() * (rank + 1) + (own.sum() if rank else 0)
+    loss.backward()
+    ranks.add_gradients([shared, own, unused])
     heard = {
         "who": (ranks.rank, ranks.world_size),
         "broadcast": ranks.broadcast(lambda: f"from {rank}"),
         "gather": ranks.gather({"rank": rank}),
         "sum": ranks.all_reduce_sum(torch.tensor([1.0, rank])).tolist(),
         "any": [ranks.any_rank(rank == 1), ranks.any_rank(False)],
-        "gradient": weight.grad.flatten().tolist(),
+        "gradients": [p.grad if p.grad is None else p.grad.tolist() for p in (shared, own, unused)],
     }
     torch.save(heard, Path(folder) / f"{rank}.pt")
     torch.distributed.destroy_process_group()
@@ -51,19 +50,18 @@ def test_two_ranks(tmp_path: Path) -> None:
         "gather": [{"rank": 0}, {"rank": 1}],
         "sum": [2.0, 1.0],
         "any": [True, False],
-        "gradient": [1.5, 1.5],
+        "gradients": [[3.0, 3.0], [1.0, 1.0], None],
     }
 
 
 def test_alone_nothing_is_sent() -> None:
-    ranks, model = alone(), nn.Linear(1, 1)
+    ranks = alone()
     assert ranks.broadcast(lambda: 3) == 3
     assert ranks.gather("own") == ["own"]
     assert ranks.all_reduce_sum(torch.ones(2)).tolist() == [1, 1]
     assert ranks.any_rank(True)
     assert not ranks.any_rank(False)
-    assert ranks.wrap(model, find_unused_parameters=True) is model
-    assert not isinstance(model, DistributedDataParallel)
+    ranks.add_gradients([nn.Parameter(torch.ones(1))])
 
 
 @pytest.mark.parametrize("environment", [{}, {"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}])

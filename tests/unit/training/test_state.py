@@ -1,5 +1,8 @@
 """What a training goes on from when the code has changed, and what stays of the rest."""
 
+import errno
+import fcntl
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +14,17 @@ import pytest
 import torch
 
 from revoice.files import read_json, sha256
+from revoice.training import state as state_module
 from revoice.training import train as training
 from revoice.training.job import Job
-from revoice.training.state import FORMAT, clean_work, locked
+from revoice.training.state import (
+    DIGITS,
+    FORMAT,
+    TrainState,
+    clean_work,
+    locked,
+    not_finite,
+)
 from revoice.training.train import train
 
 
@@ -69,7 +80,9 @@ def metrics(job: Job, split: str) -> pd.DataFrame:
 
 
 def states(job: Job, folders: str = "test-ar-*") -> list[str]:
-    return sorted(path.name for path in Path(job.work).glob(f"{folders}/state-*.pt"))
+    """Names of the states, without their digests."""
+    paths = Path(job.work).glob(f"{folders}/state-*.pt")
+    return sorted(f"{path.name.split('.')[0]}.pt" for path in paths)
 
 
 def test_changed_code_goes_on_from_its_step(
@@ -236,7 +249,8 @@ def test_a_state_of_another_format_is_refused(make_job: Callable[..., Job]) -> N
     train(job)
     (path,) = Path(job.work).glob("*/state-*.pt")
     torch.save({**torch.load(path, weights_only=True), "format": FORMAT + 1}, path)
-    with pytest.raises(ValueError, match=rf"state-000000025\.pt has format {FORMAT + 1}, .*move"):
+    path.rename(path.with_name(f"state-000000025.{sha256(path)[:DIGITS]}.pt"))
+    with pytest.raises(ValueError, match=rf"25\.\w+\.pt has format {FORMAT + 1}, .*move"):
         train(job)
     assert states(job) == ["state-000000025.pt"]
     assert (path.parent / "metrics.csv").stat().st_size
@@ -250,6 +264,96 @@ def test_the_format_is_in_the_name_of_the_folder_and_code_is_not(
     assert replace(job, code="two").digest(1) == digest
     monkeypatch.setattr("revoice.training.job.FORMAT", FORMAT + 1)
     assert job.digest(1) != digest
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+@pytest.mark.parametrize("harm", ["truncated", "changed", "empty"])
+def test_a_broken_state_is_set_aside_and_the_one_before_is_taken(
+    make_job: Callable[..., Job],
+    crash: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+    keep: int,
+    harm: str,
+) -> None:
+    whole, broken = make_job(keep=keep), make_job(run="b", keep=keep)
+    train(whole)
+    crash(broken, 14)
+    *before, newest = sorted(Path(broken.work).glob("*/state-*.pt"))
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    new = {"truncated": content[:1000], "changed": content, "empty": b""}[harm]
+    newest.write_bytes(new)
+    caplog.set_level("INFO")
+    caplog.clear()
+    train(broken)
+    (told,) = [line for line in caplog.messages if "broken, by their digests" in line]
+    assert newest.name in told
+    assert len(before) == keep - 1
+    if before:
+        assert f"going back to {before[-1].name}" in told
+        assert "going on from step 8," in caplog.text
+    else:
+        assert "none is left: starting anew" in told
+    assert states(broken, "aside-*") == ["state-000000012.pt"]
+    assert weights(broken) == weights(whole)
+    train_rows = metrics(broken, "train").index.tolist()
+    assert train_rows == metrics(whole, "train").index.tolist()
+
+
+def test_what_is_not_finite_is_found() -> None:
+    good, bad = torch.ones(3), torch.tensor([1.0, math.nan])
+    state = {"model": {"a": good}, "optimizer": {"state": {0: {"exp_avg": good}}}, "step": 1}
+    assert not_finite(state) is None
+    state["optimizer"] = {"state": {0: {"exp_avg": bad}}}
+    assert not_finite(state) == "optimizer.state.0.exp_avg"
+    assert not_finite({"rng": [1, [good], bad]}) == "rng[2]"
+    assert not_finite({"ids": torch.tensor([2**62])}) is None
+
+
+def test_a_state_that_is_not_finite_is_never_written(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, job = make_job(), make_job(run="b")
+    train(whole)
+    real = training.optimize
+
+    def optimize(state: TrainState, where: str) -> bool:
+        taken = real(state, where)
+        if state.progress.step == 6:
+            state.averages.trained["ar_predict_layer.weight"].detach()[3, 3] = math.inf
+        return taken
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "optimize", optimize)
+        with pytest.raises(RuntimeError, match=r"ar_predict_layer\S* is not finite.*lower"):
+            train(job)
+    assert states(job) == ["state-000000004.pt"]
+    train(job)
+    assert weights(job) == weights(whole)
+
+
+@pytest.mark.parametrize("error", ["ENOSYS", "ENOTSUP", "ENOLCK"])
+def test_where_nothing_can_be_locked_training_goes_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: str,
+) -> None:
+    def flock(*_: Any) -> None:
+        raise OSError(getattr(errno, error), "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(tmp_path / "run"):
+        pass
+    assert f"{tmp_path / 'run'}: Function not implemented: this file system locks" in caplog.text
+    monkeypatch.setattr(state_module, "fcntl", None)  # Windows
+    with locked(tmp_path / "run"):
+        pass
+
+
+def test_two_runs_of_one_folder_are_told_apart(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(BlockingIOError), locked(tmp_path, wait=False):
+        pass
 
 
 def test_old_states_are_removed_but_not_one_in_use(tmp_path: Path) -> None:
