@@ -65,14 +65,17 @@ def sections(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type
 
 def type_of(value: dict[str, Any]) -> str:
     """What a key takes, in words: `number > 0, or null`."""
-    if "$ref" in value or "patternProperties" in value:
+    if "$ref" in value:
         return "section"
+    if "patternProperties" in value:
+        (named,) = value["patternProperties"].values()
+        return "section" if "$ref" in named else f"name: {type_of(named)}"
     if "enum" in value:
         return ", ".join(f"`{choice}`" for choice in value["enum"])
     if "const" in value:
         return f"`{value['const']}`"
-    if "anyOf" in value:
-        return ", or ".join(type_of(choice) for choice in value["anyOf"])
+    if choices := value.get("anyOf") or value.get("oneOf"):
+        return ", or ".join(map(type_of, choices))
     if value["type"] == "array":
         return f"list of {type_of(value['items'])}s"
     if value["type"] == "object":

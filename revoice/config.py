@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from revoice.synthetic.names import parse_voice
+from revoice.synthetic.names import check_voices
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -32,6 +32,14 @@ ORIGINALS = frozenset([".pt", ".pth", ".ckpt"])  # checkpoints of the originals'
 STANDARD_CODECS = {"encodec": {"kind": "encodec_24khz"}, "world": {"kind": "world"}}
 
 
+Weights = dict[Name, Annotated[float, Field(gt=0)]]  # of corpora: shares of an epoch's speech
+Corpora = Annotated[
+    Annotated[list[Name], Field(min_length=1), Tag("list[Name]")]
+    | Annotated[Weights, Field(min_length=1), Tag("dict[Name]")],
+    Discriminator(lambda value: "dict[Name]" if isinstance(value, Mapping) else "list[Name]"),
+]
+
+
 def check_width(width: int, heads: int) -> None:
     """Raise ValueError unless the heads divide the width, which sinusoids need even."""
     if width % heads or width % 2:
@@ -47,10 +55,9 @@ class Section(BaseModel):
 class CorpusConfig(Section):
     """Where a corpus lies and what it is.
 
-    kind `asterisk` is the default corpus, fetched; `folder` is any folder with audio and beside
-    each file `name.txt` or `name.normalized.txt`; `table` is a CSV or TSV with the columns path,
-    text, speaker, language; `libritts` and `ljspeech` are those corpora's own layouts; `synthetic`
-    is spoken by the workflow itself, and has no path.
+    kind `asterisk` is the default corpus, fetched; `folder` is any with audio and beside each file
+    `name.txt` or `name.normalized.txt`; `table` is a CSV or TSV with the columns path, text,
+    speaker, language; `libritts` and `ljspeech` are laid out as those; `synthetic` has no path.
     """
 
     kind: CorpusKind = Field(description="how its files and transcripts lie")
@@ -95,13 +102,7 @@ class CorpusConfig(Section):
             raise ValueError("a corpus of kind 'synthetic' needs `voices`, e.g. {heart: 60}")
         if self.languages != ["en"]:
             raise ValueError("a corpus of kind 'synthetic' is English: `languages: [en]`")
-        for voice, minutes in self.voices.items():
-            if minutes <= 0:
-                raise ValueError(f"`voices`: {voice} has {minutes:g} minutes, and needs some")
-            try:
-                parse_voice(voice)
-            except ValueError as error:
-                raise ValueError(f"`voices`: {error}") from None
+        check_voices(self.voices)
         return self
 
 
@@ -227,7 +228,7 @@ class ModelSize(Section):
 class ExperimentConfig(Section):
     """One training run and its evaluation."""
 
-    corpora: list[Name] = Field(min_length=1, description="what it is trained and tested on")
+    corpora: Corpora = Field(description="what it is trained and tested on, maybe with weights")
     tokenizer: TokenizerName = Field("espeak", description="vallex: as the published model's")
     codec: Name | None = Field(None, description="of `codecs`, or base; null: `init`'s, or encodec")
     init: str = Field("scratch", description="scratch, base, vallex, an experiment, or a path")

@@ -94,13 +94,17 @@ _ALTERNATIVES = {
     "warmup_steps": "warmup_epochs",
     "warmup_epochs": "warmup_steps",
 }
+_WHOLE = {"corpora"}  # taken over, or said anew
 
 
 def _merged(below: Any, above: Any) -> Any:
     if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
         return above
     kept = {key: value for key, value in below.items() if _ALTERNATIVES.get(key) not in above}
-    return kept | {key: _merged(kept.get(key), value) for key, value in above.items()}
+    return kept | {
+        key: value if key in _WHOLE else _merged(kept.get(key), value)
+        for key, value in above.items()
+    }
 
 
 def _explain(fault: Any) -> tuple[str, str]:
@@ -109,7 +113,8 @@ def _explain(fault: Any) -> tuple[str, str]:
     location = [
         part
         for part in fault["loc"]
-        if not str(part).startswith(("literal[", "list[", "constrained-str")) and part != "[key]"
+        if not str(part).startswith(("literal[", "list[", "dict[", "constrained-str"))
+        and part != "[key]"
     ]
     key = ".".join(str(part) for part in location)
     if fault["loc"] and fault["loc"][-1] == "[key]":

@@ -28,7 +28,7 @@ rule evaluate:
     params:
         evaluation=section(CONFIG.evaluation),
         initial=lambda w: experiments.initial_params(CONFIG, w.experiment),
-        corpora=lambda w: CONFIG.experiments[w.experiment].corpora,
+        corpora=lambda w: experiments.corpora_in_words(CONFIG, w.experiment),
         code=code_of("evaluate"),
     message:
         "{wildcards.experiment}: loss and Top10Accuracy on train, dev and test"

@@ -10,6 +10,7 @@ rule select_cuts:
         train="results/{experiment}/cuts/train.jsonl.gz",
         dev="results/{experiment}/cuts/dev.jsonl.gz",
         test="results/{experiment}/cuts/test.jsonl.gz",
+        digests="results/{experiment}/cuts/digests.json",
         excluded="results/{experiment}/cuts/excluded.csv",
     log:
         "logs/select_cuts/{experiment}.log",

@@ -35,7 +35,7 @@ if given.get("init_ar"):
         results["initial"] |= measured({part: start}, held_out)
 counts = [f"{sum(1 for _ in CutSet.from_jsonl_lazy(p))} {name}" for name, p in splits.items()]
 results["made_by"] = provenance(
-    f"{' + '.join(snakemake.params.corpora)}: {', '.join(counts)} cuts",
+    f"{snakemake.params.corpora}: {', '.join(counts)} cuts",
     read_json(given.codec),
     meta,
     given.model,

@@ -7,10 +7,10 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from lhotse import CutSet
 from revoice.config import SPLITS, LimitsConfig
-from revoice.files import atomic, read_json
+from revoice.files import atomic, read_json, write_json
 from revoice.text import load_tokenizer
 from revoice.training.align import align
-from revoice.training.examples import attach_codes, excluded_row, exclusion_reason
+from revoice.training.examples import attach_codes, digest_cuts, excluded_row, exclusion_reason
 from revoice.training.mixing import mix
 from revoice.workflow.scripts import script_logging
 
@@ -53,3 +53,4 @@ with TemporaryDirectory(dir=folder) as temporary:
 with atomic(snakemake.output.excluded) as temporary:
     columns = ["split", "id", "seconds", "symbols", "frames", "reason"]
     pd.DataFrame(excluded, columns=columns).to_csv(temporary, index=False)
+write_json(snakemake.output.digests, {s: digest_cuts(snakemake.output[s]) for s in SPLITS})

@@ -35,7 +35,7 @@ for manifest in (given.train, given.dev):
         check_tokens(cut, tokenizer)
 job = Job(
     name=snakemake.wildcards.experiment,
-    part=params["part"],
+    **{key: params[key] for key in ("part", "new_languages", "weights")},
     train=params["train"] or {},
     train_cuts=given.train,
     dev_cuts=given.dev,
@@ -44,7 +44,7 @@ job = Job(
     model=model,
     codec=given.codec,
     init=init,
-    new_languages=params["new_languages"],
+    data=read_json(given.digests),
     text_symbols=tokenizer.num_symbols,
     separator=list(tokenizer.separator),
     ends=list(tokenizer.ends),

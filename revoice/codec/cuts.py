@@ -1,5 +1,6 @@
 """Audio of many cuts to codes: stored by Lhotse, attached to the cuts."""
 
+import hashlib
 import itertools
 import json
 import logging
@@ -20,11 +21,12 @@ from revoice.files import atomic
 log = logging.getLogger(__name__)
 
 # Audio that goes through EnCodec together, at most. A CPU gains in the LSTM alone.
+DIGITS = 16  # of the digest of a cut's codes
 BATCH_SECONDS = {"cpu": 60.0, "cuda": 600.0}
 
 
 def encode_cuts(cuts: CutSet, codec: Codec, storage_path: str | Path, num_jobs: int = 1) -> CutSet:
-    """Encode every cut and attach the codes as `cut.codes`.
+    """Encode every cut and attach the codes as `cut.codes`, and a digest as `cut.codes_digest`.
 
     The codes go to `storage_path`, an HDF5 file with one dataset (frames, 8) int16 per cut,
     frames = ceil(samples / 320), whose attribute `codec` is the codec's identity as JSON. The same
@@ -64,7 +66,9 @@ def encode_cuts(cuts: CutSet, codec: Codec, storage_path: str | Path, num_jobs: 
                 start=cut.start,
             )
             array.array = replace(array.array, storage_path=str(storage_path))
-            result.append(replace(cut, custom={**(cut.custom or {}), "codes": array}))
+            digest = hashlib.sha256(codes[i].tobytes()).hexdigest()[:DIGITS]
+            custom = {**(cut.custom or {}), "codes": array, "codes_digest": digest}
+            result.append(replace(cut, custom=custom))
     log.info("%d cuts, %.1f minutes", len(given), sum(cut.duration for cut in given) / 60)
     return CutSet.from_cuts(result)
 

@@ -1,5 +1,6 @@
 """Names of voices: `heart`, `af_bella`, a blend `af_bella+am_puck`, another throat `heart@0.85`."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 KOKORO = frozenset(  # its English voices: American and British, female and male
@@ -36,3 +37,14 @@ def parse_voice(name: str) -> VoiceName:
             f'{name}: "{number}" is no factor of pitch between {FACTORS[0]:g} and {FACTORS[1]:g}'
         )
     return VoiceName(parts, factor)
+
+
+def check_voices(voices: Mapping[str, float]) -> None:
+    """Raise ValueError unless these, voice to minutes, can be spoken."""
+    for voice, minutes in voices.items():
+        if minutes <= 0:
+            raise ValueError(f"`voices`: {voice} has {minutes:g} minutes, and needs some")
+        try:
+            parse_voice(voice)
+        except ValueError as error:
+            raise ValueError(f"`voices`: {error}") from None

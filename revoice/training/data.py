@@ -2,7 +2,8 @@
 
 import math
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -175,12 +176,16 @@ class Sampler:
     rank: int = 0
     world_size: int = 1
     concatenate_seconds: float | None = None  # join a speaker's cuts to random lengths up to this
+    weights: Mapping[str, float] | None = None  # of corpora: their shares of an epoch's speech
     buffer: int = BUFFER  # cuts in memory, twice; shuffling reaches this far
 
     def __post_init__(self) -> None:
-        self.number, seconds = 0, 0.0
+        self.number, of_corpora = 0, Counter[str]()
         for cut in self.cuts:
-            self.number, seconds = self.number + 1, seconds + cut.duration
+            self.number += 1
+            of_corpora[mixing.voice(cut)[0]] += cut.duration
+        seconds = sum(of_corpora.values())
+        self.times = mixing.times(of_corpora, self.weights) if self.weights else None
         if not self.number:
             raise ValueError("there are no cuts to train on; see the list of excluded cuts")
         self.stretch = max(STRETCH * seconds, 8 * self.batch_seconds)
@@ -204,7 +209,9 @@ class Sampler:
 
     def _stream(self, rng: random.Random) -> Iterator[Cut]:
         start = rng.randrange(self.number)
-        cuts = chain(islice(self.cuts, start, None), islice(self.cuts, start))
+        cuts: Iterable[Cut] = chain(islice(self.cuts, start, None), islice(self.cuts, start))
+        if self.times:
+            cuts = mixing.repeat(cuts, self.times, rng)
         shuffled = mixing.shuffle_voices(cuts, self.buffer, rng)
         if self.concatenate_seconds is None:
             return shuffled

@@ -1,5 +1,7 @@
 """Training examples: tokenized cuts with the codes of their recordings, shard by shard."""
 
+import gzip
+import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
@@ -20,16 +22,19 @@ log = logging.getLogger(__name__)
 def attach_codes(
     cuts: Iterable[Cut], encoded: Mapping[str, Path], codec: Mapping[str, Any], tokenizer: Tokenizer
 ) -> Iterator[Cut]:
-    """Each cut, tokenized with `tokenizer`, with the `codes` of its recording.
+    """Each cut, tokenized with `tokenizer`, with the `codes` of its recording and their digest.
 
     The cuts of one shard come after another; `encoded` has for each `cut.shard`, `corpus/shard`,
     the manifest of its encoded cuts, of which one is in memory at a time. Raises KeyError where a
     recording has no codes, ValueError for codes of another codec or tokens of another tokenizer.
     """
     for shard, of_shard in groupby(cuts, key=lambda cut: cut.shard):
-        codes = {cut.recording_id: cut.codes for cut in CutSet.from_jsonl_lazy(encoded[shard])}
+        codes = {
+            cut.recording_id: (cut.codes, cut.codes_digest)
+            for cut in CutSet.from_jsonl_lazy(encoded[shard])
+        }
         for number, cut in enumerate(of_shard):
-            cut.codes = codes[cut.recording_id]
+            cut.codes, cut.codes_digest = codes[cut.recording_id]
             if not number:
                 check_codes(cut.codes.array.storage_path, codec)
                 check_tokens(cut, tokenizer)
@@ -69,3 +74,12 @@ def excluded_row(cut: Cut, reason: str) -> dict[str, Any]:
     """A row of the list of cuts that were left out."""
     sizes = {"symbols": len(cut.supervisions[0].tokens), "frames": cut.codes.shape[0]}
     return {"id": cut.id, "seconds": round(cut.duration, 3), **sizes, "reason": reason}
+
+
+def digest_cuts(path: str | Path) -> str:
+    """Digest of a manifest of cuts, which hold digests of their codes.
+
+    The manifest's own compression does not count: gzip stores the time.
+    """
+    with gzip.open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]

@@ -1,6 +1,5 @@
 """What a training is told, and a digest of what decides about its weights."""
 
-import gzip
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -28,6 +27,8 @@ class Job:
     init: str | None = None  # else the stem of the model to start from, which grows by these two
     new_languages: dict[str, str] = field(default_factory=dict)
     text_symbols: int = 0
+    weights: dict[str, float] | None = None  # of corpora in an epoch
+    data: dict[str, str] = field(default_factory=dict)  # digests of the manifests, by split
     separator: list[int] = field(default_factory=list)  # between the texts of joined cuts
     ends: list[int] = field(default_factory=list)  # around a whole text
     meta: dict[str, Any] = field(default_factory=dict)  # goes into the model's JSON
@@ -54,22 +55,7 @@ class Job:
             "init": [sha256(f"{self.init}{x}") for x in (".safetensors", ".json") if self.init],
             "grow": [self.new_languages, self.text_symbols],
             "text": [self.separator, self.ends],
-            "cuts": [digest_cuts(self.train_cuts), digest_cuts(self.dev_cuts)],
+            "cuts": [self.data.get("train"), self.data.get("dev"), self.weights],
             "world_size": world_size,
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def digest_cuts(path: str | Path) -> str:
-    """Digest of what a manifest of cuts holds and of the code files that it names.
-
-    The manifest's own compression does not count: gzip stores the time.
-    """
-    digest, stores = hashlib.sha256(), set()
-    with gzip.open(path, "rb") as file:
-        for line in file:
-            digest.update(line)
-            stores.add(json.loads(line)["custom"]["codes"]["array"]["storage_path"])
-    for store in sorted(stores):
-        digest.update(sha256(store).encode())
-    return digest.hexdigest()

@@ -4,7 +4,7 @@ import json
 import random
 import sqlite3
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,6 +55,26 @@ def mix(cuts: Iterable[Cut], seed: int, folder: Path) -> Iterator[Cut]:
         for number in table.execute(ORDER):
             (cut,) = table.execute("SELECT cut FROM cuts WHERE id = ?", number).fetchone()
             yield deserialize_item(json.loads(cut))
+
+
+def times(seconds: Mapping[str, float], weights: Mapping[str, float]) -> dict[str, float]:
+    """How often each corpus is said in an epoch, which stays as long as it is.
+
+    `seconds`: of each corpus. They then take parts of it as large as their `weights` say.
+    """
+    whole = sum(seconds.values()) / sum(weights[corpus] for corpus in seconds)
+    return {corpus: weights[corpus] * whole / its for corpus, its in seconds.items()}
+
+
+def repeat(cuts: Iterable[Cut], times: Mapping[str, float], rng: random.Random) -> Iterator[Cut]:
+    """Each cut as often as its corpus is said: 2.5 times are twice and three times by turns."""
+    owed: dict[str, float] = defaultdict(rng.random)
+    for cut in cuts:
+        corpus, _ = voice(cut)
+        owed[corpus] += times[corpus]
+        while owed[corpus] >= 1:
+            owed[corpus] -= 1
+            yield cut
 
 
 def shuffle_voices(cuts: Iterable[Cut], buffer: int, rng: random.Random) -> Iterator[Cut]:

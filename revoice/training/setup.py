@@ -59,7 +59,8 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
 
     dataset = CodesDataset(model.config.pad, model.config.languages, job.separator, job.ends)
     cuts, who = CutSet.from_jsonl_lazy(job.train_cuts), (ranks.rank, ranks.world_size)
-    sampler = Sampler(cuts, config.batch_seconds, config.seed, *who, config.concatenate_seconds)
+    how = (config.concatenate_seconds, job.weights)
+    sampler = Sampler(cuts, config.batch_seconds, config.seed, *who, *how)
     batches, largest = survey(sampler)
     steps_per_epoch = math.ceil(batches / config.accumulate)
     total_steps = config.steps or (config.epochs or 0) * steps_per_epoch

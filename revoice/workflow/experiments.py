@@ -195,12 +195,13 @@ def fitting_corpora(config: Config, codec: str) -> list[str]:
     using = experiments_with(config, codec)
     if not configured.fit and not using:
         raise ValueError(f"no experiment takes codecs.{codec}: name its corpora in `fit`")
-    return configured.fit or config.experiments[using[0]].corpora
+    return configured.fit or list(config.experiments[using[0]].corpora)
 
 
 def training_inputs(config: Config, name: str, part: Part) -> dict[str, str]:
     """What the training of a part reads, besides codes and codec."""
     files = {split: f"results/{name}/cuts/{split}.jsonl.gz" for split in ("train", "dev")}
+    files["digests"] = f"results/{name}/cuts/digests.json"
     files["tokenizer"] = tokenizer_of(config, name)
     return files | initial_files(config, name, part)
 
@@ -242,7 +243,21 @@ def training_params(config: Config, name: str, part: Part) -> dict[str, Any]:
         "train": train.model_dump(mode="json") if train else None,
         "model": experiment.model.model_dump(mode="json") if scratch else None,
         "new_languages": experiment.new_languages,
+        "weights": weights_of(config, name),
     }
+
+
+def weights_of(config: Config, name: str) -> dict[str, float] | None:
+    """What an experiment's corpora weigh in an epoch, to one another; None: their own size."""
+    corpora = config.experiments[name].corpora
+    return corpora if isinstance(corpora, dict) else None
+
+
+def corpora_in_words(config: Config, name: str) -> str:
+    """What an experiment is trained on, for its tables: `mine (weight 3) + asterisk (weight 1)`."""
+    weighed = (weights_of(config, name) or {}).items()
+    plain = list(config.experiments[name].corpora)
+    return " + ".join([f"{corpus} (weight {weight:g})" for corpus, weight in weighed] or plain)
 
 
 def synthesis_seeds(config: Config) -> int | str:

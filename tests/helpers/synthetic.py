@@ -1,5 +1,6 @@
 """Cuts made up for tests of data and training: the codes follow from the text."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ def write_cuts(
                 },
             )
             cut = MonoCut(name, 0, seconds, 0, [supervision], recording=recording)
+            cut.codes_digest = hashlib.sha256(codes).hexdigest()[:16]
             cut.codes = writer.store_array(name, codes, frame_shift=1 / 75, temporal_dim=0, start=0)
             cuts.append(cut)
     path = folder / "cuts.jsonl.gz"

@@ -109,6 +109,9 @@ def test_section_named_like_a_key_of_its_own() -> None:
         ({"corpora__mine__languages": "en"}, "corpora.mine.languages = 'en': Input should be a"),
         ({"corpora__mine__languages": [False]}, "corpora.mine.languages.0 = False: Input should"),
         ({"experiments__demo__corpora": []}, "experiments.demo.corpora = []: "),
+        ({"experiments__demo__corpora": {}}, "experiments.demo.corpora = {}: "),
+        ({"experiments__demo__corpora": {"mine": 0}}, "experiments.demo.corpora.mine = 0: "),
+        ({"experiments__demo__corpora": "mine"}, "experiments.demo.corpora = 'mine': Input sh"),
         ({"experiments__demo__ar": 3}, "experiments.demo.ar = 3: a section belongs here"),
         ({"corpora__mine": None}, "corpora.mine = None: a section belongs here"),
         (
@@ -191,6 +194,7 @@ def test_every_fault_has_a_line() -> None:
         ),
         ({"codecs": {"base": {"kind": "world"}}}, "codecs.base: this is the base voice's own"),
         ({"experiments__demo__corpora": ["your"]}, "experiments.demo.corpora: no corpus is called"),
+        ({"experiments__demo__corpora": {"your": 1}}, "experiments.demo.corpora: no corpus is cal"),
     ],
 )
 def test_what_does_not_fit_together(values: dict[str, Any], expected: str) -> None:
@@ -243,6 +247,20 @@ def test_extends_takes_over_section_by_section() -> None:
     assert third.nar is not None
     assert (third.ar.seed, third.ar.lora, third.nar.epochs, third.nar.lr) == (7, None, 1, 0.25)
     assert third.corpora == ["mine"]
+
+
+def test_corpora_have_weights() -> None:
+    config = load_config(
+        changed(
+            corpora__yours={"kind": "folder", "path": "other"},
+            experiments__demo__corpora={"mine": 3, "yours": 0.5},
+            experiments__second={"extends": "demo", "corpora": {"mine": 1}},
+            experiments__third={"extends": "demo", "ar": {"seed": 7}},
+        )
+    )
+    weights = {name: experiment.corpora for name, experiment in config.experiments.items()}
+    both = {"mine": 3.0, "yours": 0.5}
+    assert weights == {"demo": both, "second": {"mine": 1.0}, "third": both}
 
 
 def test_extends_before_what_it_extends() -> None:

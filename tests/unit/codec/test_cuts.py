@@ -1,5 +1,6 @@
 """Cuts to codes: what is stored, in which order, and what a bad file does."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def test_codes_come_back(codec: Any, tmp_path: Path) -> None:
         assert cut.codes.array.storage_path == str(tmp_path / "codes.h5")
         assert cut.codes.frame_shift == codec.hop / 24000
         codes = cut.codes.load()
+        assert cut.codes_digest == hashlib.sha256(codes.tobytes()).hexdigest()[:16]
         assert codes.dtype == np.int16
         assert codes.shape == (-(-cut.num_samples // codec.hop), 8)
         assert (codes == codec.encode(load_mono(original))).all()

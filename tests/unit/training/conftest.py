@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from revoice.training.examples import digest_cuts
 from revoice.training.job import Job
 from tests.helpers.synthetic import MODEL, write_cuts
 
@@ -35,6 +36,8 @@ def make_job(cuts: dict[str, str], tmp_path: Path) -> Callable[..., Job]:
             "work": str(tmp_path / run / "work"),
             "out": str(tmp_path / run / part / "model"),
         }
-        return Job(name="test", part=part, train=settings, **folders, **{**cuts, **start, **fields})
+        fields = {**cuts, **start, **fields}
+        digests = {split: digest_cuts(fields[f"{split}_cuts"]) for split in ("train", "dev")}
+        return Job(name="test", part=part, train=settings, data=digests, **folders, **fields)
 
     return make

@@ -1,6 +1,8 @@
 """Cuts with their codes: what fits, what is left out, what is another codec's."""
 
+import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +91,14 @@ def test_exclusion_gives_a_reason(cuts: CutSet) -> None:
     assert row["reason"] == "why"
     cut.supervisions[0].custom["tokens"] = []
     assert examples.exclusion_reason(cut, LimitsConfig(min_seconds=0)) == "no text symbols"
+
+
+def test_the_digest_of_a_manifest_is_of_contents(tmp_path: Path) -> None:
+    path = Path(write_cuts(tmp_path / "one", 3))
+    digest = examples.digest_cuts(path)
+    os.utime(path, (1, 1))
+    content = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(content, compresslevel=1))
+    assert examples.digest_cuts(path) == digest
+    path.write_bytes(gzip.compress(content.replace(b"cut-00001", b"cut-00009")))
+    assert examples.digest_cuts(path) != digest

@@ -145,3 +145,36 @@ def test_a_cut_longer_than_a_batch_is_one(in_order: list[Cut]) -> None:
     assert [[c.duration for c in b] for b in mixing.pack(cuts, 4)] == [[1.0, 1.5], [7.0], [2.0]]
     batches = mixing.batches(cuts, 4, stretch=1, buffer=2, rng=random.Random(1))
     assert sorted(c.duration for b in batches for c in b) == sorted(seconds)
+
+
+@pytest.mark.parametrize("joined", [None, 20.0])
+def test_corpora_take_the_share_of_an_epoch_that_they_weigh(
+    mixed: CutSet, joined: float | None
+) -> None:
+    weights = {"one": 1.0, "two": 1.0, "three": 0.5}
+    sampler = Sampler(mixed, 60, 1, concatenate_seconds=joined, weights=weights)
+    seconds = sum(cut.duration for cut in mixed)
+    said: Counter[str] = Counter()
+    for epoch in range(3):
+        cuts = parts(sampler.epoch(epoch))
+        of_corpora: Counter[str] = Counter()
+        for cut in cuts:
+            of_corpora[corpus(cut)] += cut.duration
+        assert sum(of_corpora.values()) == pytest.approx(seconds, rel=0.02)
+        for name, weight in weights.items():
+            share = of_corpora[name] / sum(of_corpora.values())
+            assert share == pytest.approx(weight / 2.5, abs=0.01)
+        assert deviation(cuts, corpus, 300) < (0.15 if joined else 0.1)
+        said.update(cut.id for cut in cuts)
+    rare = [said[cut.id] for cut in mixed if corpus(cut) == "three"]
+    assert max(rare) - min(rare) <= 3  # all as often, but for where an epoch begins
+    again = Sampler(mixed, 60, 1, concatenate_seconds=joined, weights=weights)
+    whole = [[cut.id for cut in batch] for batch in sampler.epoch(2)]
+    assert [[cut.id for cut in batch] for batch in again.epoch(2, skip=7)] == whole[7:]
+
+
+def test_a_corpus_of_which_nothing_is_left_weighs_nothing() -> None:
+    assert mixing.times({"a": 10.0, "b": 30.0}, {"a": 3, "b": 1, "gone": 9}) == {
+        "a": 3.0,
+        "b": pytest.approx(1 / 3),
+    }

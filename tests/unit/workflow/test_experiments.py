@@ -108,6 +108,17 @@ def test_seeds_of_syntheses_are_told(repeats: int, told: int | str) -> None:
     assert of.synthesis_seeds(config(a={}).model_copy(update={"synthesis": synthesis})) == told
 
 
+def test_weights_are_told() -> None:
+    made = config(a={})
+    assert of.weights_of(made, "a") is None
+    assert of.corpora_in_words(made, "a") == " + ".join(made.experiments["a"].corpora)
+    name = next(iter(made.corpora))
+    weighed = config(a={"corpora": {name: 2.5}})
+    assert of.training_params(weighed, "a", "nar")["weights"] == {name: 2.5}
+    assert of.corpora_in_words(weighed, "a") == f"{name} (weight 2.5)"
+    assert of.text_of(weighed, "a").startswith(f"{name}.")
+
+
 def test_an_evaluation_reads_what_the_trainings_start_from() -> None:
     de = {"new_languages": {"de": "en"}, "init": "vallex", "tokenizer": "vallex"}
     made = config(a={}, b={"init": "a"}, c=de | {"ar": {"epochs": 1, "seed": 5}, "nar": None})
