@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+# How pandas reads a table with texts: "null", "NA" and "nan" are words; what is empty is missing.
+TEXTS: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
 WRITING = ".writing-"  # folders of what is not whole yet
 PACKAGE = Path(__file__).resolve().parent
 # In the project they lie beside the library, in an installed one inside it.

@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 from revoice.config import CorpusConfig, SplitConfig
 from revoice.corpus.manifests import write_manifests
-from revoice.files import atomic
+from revoice.files import TEXTS, atomic
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 tables = {
-    Path(path).stem: pd.read_csv(path, dtype={"path": str, "id": str, "reason": str})
+    Path(path).stem: pd.read_csv(path, dtype={"path": str, "id": str, "reason": str}, **TEXTS)
     for path in snakemake.input.tables
 }
 usable = {shard: table[table["reason"].isna()] for shard, table in tables.items()}

@@ -3,13 +3,12 @@
 import pandas as pd
 from revoice.config import ScoreConfig
 from revoice.evaluation.scoring import score_sentences
-from revoice.files import atomic, read_json
+from revoice.files import TEXTS, atomic, read_json
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
-sentences = pd.read_csv(
-    snakemake.input.sentences, dtype={"id": str, "speaker": str, "prompt_id": str}
-)
+texts = dict.fromkeys(("id", "text", "speaker", "prompt_id"), str)
+sentences = pd.read_csv(snakemake.input.sentences, dtype=texts, **TEXTS)
 config = ScoreConfig.model_validate(snakemake.params.score)
 choice = read_json(snakemake.input.recognizer) if snakemake.input.get("recognizer") else None
 clips, summary = score_sentences(sentences, config, snakemake.threads, choice)

@@ -6,6 +6,7 @@ the lists that the jobs read.
 """
 
 import csv
+import errno
 import hashlib
 import logging
 import os
@@ -16,7 +17,7 @@ from contextlib import ExitStack
 from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from revoice.config import CorpusConfig
 from revoice.corpus.asterisk import asterisk_index
@@ -24,6 +25,8 @@ from revoice.corpus.naming import corpus_root, slug
 from revoice.corpus.table import read_table
 from revoice.files import atomic, read_json, sha256, write_json
 from revoice.synthetic.parts import parts_of, stamp
+
+log = logging.getLogger(__name__)
 
 AUDIO_SUFFIXES = frozenset(
     ".aac .aif .aifc .aiff .amr .ape .au .caf .flac .g722 .gsm .m4a .mka .mkv .mov .mp2 .mp3 .mp4 "
@@ -102,23 +105,33 @@ def _walk(
     one system call for each that counts, and little else.
     """
     files, texts = [], []
-    folders = [f"{subset.strip('/')}/" for subset in subsets] or [""]  # below the root
-    for folder in folders:
+    below = [f"{subset.strip('/')}/" for subset in subsets] or [""]  # below the root
+    for folder in below:
         if not (root / folder).is_dir():
             raise ValueError(f"{root / folder} is not a folder")
+    folders: list[tuple[str, tuple[Any, ...]]] = [(folder, ()) for folder in below]
     while folders:
-        folder = folders.pop()
+        folder, above = folders.pop()  # `above`: the folders that it is in
         with ExitStack() as stack:
             # by its number, which spares the system the way to each file
             number = os.open(root / folder, os.O_RDONLY)
             stack.callback(os.close, number)
+            found = os.fstat(number)
+            if (this := (found.st_dev, found.st_ino)) in above:
+                log.warning("%s is a link to a folder that it is in, and left out", root / folder)
+                continue
             for entry in stack.enter_context(os.scandir(number)):
                 name = entry.name
                 path = folder + name
                 if name.startswith("."):
                     continue
-                if entry.is_dir():
-                    folders.append(f"{path}/")
+                try:
+                    is_folder = entry.is_dir()
+                except OSError as error:  # links that go in a circle
+                    log.warning("%s: %s: left out", root / path, error.strerror)
+                    continue
+                if is_folder:
+                    folders.append((f"{path}/", (*above, this)))
                 elif name[name.rfind(".") :].lower() in AUDIO_SUFFIXES:
                     files.append(_stamped(path, entry))
                 elif (
@@ -132,10 +145,12 @@ def _walk(
 
 
 def _stamped(path: str, where: os.DirEntry[str] | Path) -> AudioFile:
-    """A file as it is now; one that is absent is rejected later, with its reason."""
+    """A file as it is now; one that is not to be had is rejected later, with its reason."""
     try:
         found = where.stat()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ELOOP}:
+            raise
         return AudioFile(path, 0.0, "absent")
     seconds = found.st_size / BYTES_PER_SECOND.get(path[path.rfind(".") :].lower(), 12000)
     return AudioFile(path, seconds, f"{found.st_size}:{found.st_mtime_ns}")
@@ -231,7 +246,7 @@ def index_corpus(
         if lines != listed:
             lists[name] = lines
     if len(same) > MANY and kept is None:
-        logging.getLogger(__name__).warning(
+        log.warning(
             "%s: %d shards have files with new times and the same bytes, which were read to see "
             "that. `snakemake --force %s/index.json` notes it.",
             *(corpus_root(corpus), len(same), folder),

@@ -15,7 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from revoice.evaluation.scoring import KINDS
-from revoice.files import atomic, read_json, sha256
+from revoice.files import TEXTS, atomic, read_json, sha256
 from revoice.model import PARTS
 from revoice.report.curves import VALUES, panel, read_metrics
 from revoice.report.scores import (
@@ -45,7 +45,7 @@ FIGURES = {
     "similarity": "similarity {:.2f}",
     "dnsmos": "DNSMOS {:.2f}",
 }
-TEXTS = dict.fromkeys(("id", "speaker", "prompt_id"), str)  # columns that may look like numbers
+NAMES = dict.fromkeys(("id", "text", "speaker", "prompt_id"), str)  # may look like numbers
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def read_experiment(
         seeds=seeds,
         evaluation=read_json(folder / "evaluation.json"),
         scores=read_scores(folder / "scores.csv"),
-        clips=pd.read_csv(folder / "scores_per_sentence.csv", dtype=TEXTS),
+        clips=pd.read_csv(folder / "scores_per_sentence.csv", dtype=NAMES, **TEXTS),
         training={part: read_json(path) for part, path in records.items()},
         metrics=read_metrics({part: folder / part / "metrics.csv" for part in records}),
     )

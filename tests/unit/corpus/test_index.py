@@ -367,6 +367,21 @@ def test_links_are_followed_and_dangling_ones_listed_as_absent(tmp_path: Path) -
     assert files[0].stamp == "absent"
 
 
+def test_links_in_a_circle_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tmp_path / "corpus"
+    write(root / "inside" / "a.wav")
+    (root / "inside" / "up").symlink_to(root)
+    (root / "twice").symlink_to(root / "inside")
+    for name in ("one", "one.wav", "one.txt"):
+        (root / name).symlink_to(root / f"other-{name}")
+        (root / f"other-{name}").symlink_to(root / name)
+    files, texts = scan(folder_corpus(root))
+    assert names(files) == ["inside/a.wav", "twice/a.wav"]
+    assert texts == []
+    assert f"{root / 'inside/up'} is a link to a folder that it is in" in caplog.text
+    assert f"{root / 'one.wav'}: Too many levels of symbolic links: left out" in caplog.text
+
+
 @pytest.mark.parametrize("name", [b"tab\there.wav", b"line\nbreak.wav", b"latin-\xe9.wav"])
 def test_names_that_cannot_stand_in_a_list(tmp_path: Path, name: bytes) -> None:
     with open(os.path.join(os.fsencode(tmp_path), name), "wb"):

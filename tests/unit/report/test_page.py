@@ -76,7 +76,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     texts = {
         "one": ("en", "Please enter your <b>password</b> & press the pound key."),
         "two": ("fr", "Veuillez entrer votre numéro de poste."),
-        "silent": ("en", "Goodbye."),
+        "silent": ("en", "null"),  # a word, not a value that is missing
         "extra-1": ("en", "A sentence of my own, which nobody has recorded."),
     }
     for level, (name, config) in enumerate(configs.items(), 1):
@@ -195,6 +195,7 @@ def test_texts_are_escaped_and_carry_their_language(page: Path) -> None:
     assert "&lt;b&gt;password" in html
     assert "abc123 &lt;i&gt;" in html
     assert re.search(r'<h4[^>]* lang="fr"[^>]*>Veuillez', html)
+    assert re.search(r"<h4[^>]*>\s*null\s*<", html)
 
 
 def test_ids_are_used_once(page: Path) -> None:
