@@ -12,6 +12,8 @@ from typing import Any
 
 # How pandas reads a table with texts: "null", "NA" and "nan" are words; what is empty is missing.
 TEXTS: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
+os.umask(_umask := os.umask(0))
+MODE = 0o666 & ~_umask  # of files, as the system gives it to those that are just opened
 WRITING = ".writing-"  # folders of what is not whole yet
 PACKAGE = Path(__file__).resolve().parent
 # In the project they lie beside the library, in an installed one inside it.
@@ -33,6 +35,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = folder / path.name
     try:
         yield temporary
+        if temporary.is_file():  # safetensors' are for their owner's eyes alone
+            temporary.chmod(MODE)
         if path.is_dir() and temporary.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -66,9 +66,9 @@ def train(job: Job) -> dict[str, Any]:
         run = set_up(job, config, ranks, work)
         state, model = run.state, run.model
         here, averages = state.progress, state.averages
-        metrics = Metrics(work, here, run.total_steps, f"{job.name} {job.part}", ranks.rank)
-        loop(job, run, metrics, stop)
-        metrics.close()
+        told = Metrics(work, here, run.total_steps, f"{job.name} {job.part}", ranks.rank)
+        with closing(told) as metrics:
+            loop(job, run, metrics, stop)
 
         # What comes out: the weights with the best dev loss
         assign(averages.trained, averages.best)

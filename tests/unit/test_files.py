@@ -4,7 +4,9 @@ import hashlib
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from revoice.files import atomic, read_json, sha256, write_json
 
@@ -59,6 +61,14 @@ def test_atomic_files_are_as_readable_as_others(tmp_path: Path) -> None:
         temporary.touch()
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "written")]
     assert modes[0] == modes[1]
+
+
+def test_what_safetensors_writes_is_as_readable_as_others(tmp_path: Path) -> None:
+    with atomic(tmp_path / "weights.safetensors") as temporary:
+        save_file({"a": np.zeros(3)}, temporary)
+    (tmp_path / "other").touch()
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert len(modes) == 1
 
 
 def test_sha256_of_more_than_one_block(tmp_path: Path) -> None:
