@@ -18,6 +18,7 @@ from revoice.config import CorpusConfig
 from revoice.corpus.index import AudioFile, assign_shards, scan
 from revoice.corpus.naming import read_shard, slug
 from revoice.files import read_json, sha256
+from revoice.training.state import step_of
 from tests.workflow.conftest import Finished, Run, Snakemake
 
 CODES = "results/corpora/small/codes/world/{shard}.jsonl.gz"
@@ -396,7 +397,7 @@ def test_a_killed_run_started_again(
     edit(restored.project / "revoice/model/losses.py")
     run = make(restored, snakemake, target).succeeded()
     assert run.jobs == ["train_ar other"]
-    step = int(state.stem.partition("-")[2])
+    step = step_of(state)
     log = (folder / "logs/train_ar/other.log").read_text("utf-8")
     assert f"going on from step {step}, " in log
     training = read_json(folder / "results/other/ar/training.json")

@@ -45,6 +45,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
         files = Input(
             tokenizer=str(tmp_path / "tokenizer.json"),
             codec=str(tmp_path / "codec.json"),
+            digests=str(tmp_path / "digests.json"),
             codes=[str(tmp_path / split / "codes.h5") for split in ("train", "dev")],
             **inputs,
         )
@@ -57,6 +58,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
                     "train": settings,
                     "model": None if "init" in files else SIZE,
                     "new_languages": {},
+                    "weights": None,
                 },
                 code="code",
             ),
@@ -73,6 +75,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
         with h5py.File(tmp_path / split / "codes.h5", "a") as file:
             file.attrs["codec"] = json.dumps(CODEC, sort_keys=True)
     TOKENIZER.save(tmp_path / "tokenizer.json")
+    write_json(tmp_path / "digests.json", {"train": "1", "dev": "2", "test": "3"})
     write_json(tmp_path / "codec.json", {**CODEC, "reason": "as the configuration says"})
     return run
 

@@ -10,7 +10,7 @@ import torch
 from lhotse import CutSet
 
 from revoice.files import read_json
-from revoice.model.valle import AR, ModelConfig
+from revoice.model.valle import AR, ModelConfig, Parts
 from revoice.training.data import Batch, CodesDataset, load_batches, ordered_batches
 from revoice.training.job import Job
 from revoice.training.objective import measure, measure_swapped, swap_texts, text_gap
@@ -40,8 +40,8 @@ def test_texts_are_swapped_whole() -> None:
     assert other.code_lens.tolist() == [4, 1]
     assert other.codes is codes
     assert swap_texts(Batch(text, lens, codes, lens)).languages is None
-    of = torch.tensor([[0, 1, 1], [0, 0, 0]])
-    parts = Batch(text, lens, codes, lens, part_of=of, part_frames=torch.tensor([[2, 2], [1, 0]]))
+    known = Parts(torch.tensor([[0, 1, 1], [0, 0, 0]]), torch.tensor([[2.0, 2.0], [1.0, 0.0]]))
+    parts = Batch(text, lens, codes, lens, parts=known)
     assert parts.parts is not None
     assert swap_texts(parts).parts is None  # what is said in which part, nobody knows
 
