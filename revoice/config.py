@@ -30,8 +30,6 @@ ATTENTION = "*_decoder.layers.*.self_attn.in_proj_weight"
 ORIGINALS = frozenset([".pt", ".pth", ".ckpt"])  # checkpoints of the originals' trainers
 # What these names of codecs mean where the configuration does not say.
 STANDARD_CODECS = {"encodec": {"kind": "encodec_24khz"}, "world": {"kind": "world"}}
-
-
 Weights = dict[Name, Annotated[float, Field(gt=0)]]  # of corpora: shares of an epoch's speech
 Corpora = Annotated[
     Annotated[list[Name], Field(min_length=1), Tag("list[Name]")]

@@ -41,8 +41,11 @@ with TemporaryDirectory(dir=folder) as temporary:
         chosen = fitting(attach_codes(cuts, encoded, codec, tokenizer), split)
         if split == "train":  # the others keep the order of their recordings
             chosen = mix(chosen, snakemake.params.seed, folder)
+        kept = 0
         with CutSet.open_writer(path) as writer:
-            kept = sum(writer.write(cut) or 1 for cut in chosen)
+            for cut in chosen:
+                writer.write(cut)
+                kept += 1
         logging.info("%s: %d cuts", split, kept)
         if not kept:
             raise ValueError(

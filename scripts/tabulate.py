@@ -1,7 +1,7 @@
 """The tables of an experiment as they are read, with notes and what made them."""
 
-import pandas as pd
-from revoice.files import TEXTS, read_json
+from revoice.evaluation.scoring import read_sentences
+from revoice.files import read_json
 from revoice.report.scores import read_scores, write_scores
 from revoice.report.tables import write_tables
 from revoice.workflow.scripts import script_logging
@@ -10,7 +10,7 @@ script_logging(snakemake)
 given = snakemake.input
 evaluation = read_json(given.evaluation)
 write_tables(evaluation, snakemake.output.markdown, snakemake.output.csv)
-spoken = pd.read_csv(given.sentences, dtype={"id": str}, **TEXTS)
+spoken = read_sentences(given.sentences)
 times = f", {spoken['seed'].nunique()} times each" if spoken["seed"].nunique() > 1 else ""
 data = f"{spoken['id'].nunique()} sentences{times}, {given.sentences}"
 made_by = evaluation["made_by"] | {"data": data}

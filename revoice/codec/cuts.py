@@ -20,8 +20,8 @@ from revoice.files import atomic
 
 log = logging.getLogger(__name__)
 
-# Audio that goes through EnCodec together, at most. A CPU gains in the LSTM alone.
 DIGITS = 16  # of the digest of a cut's codes
+# Audio that goes through EnCodec together, at most. A CPU gains in the LSTM alone.
 BATCH_SECONDS = {"cpu": 60.0, "cuda": 600.0}
 
 

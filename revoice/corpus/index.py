@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from revoice.config import CorpusConfig
 from revoice.corpus.asterisk import asterisk_index
@@ -109,7 +109,7 @@ def _walk(
     for folder in below:
         if not (root / folder).is_dir():
             raise ValueError(f"{root / folder} is not a folder")
-    folders: list[tuple[str, tuple[Any, ...]]] = [(folder, ()) for folder in below]
+    folders: list[tuple[str, tuple[tuple[int, int], ...]]] = [(folder, ()) for folder in below]
     while folders:
         folder, above = folders.pop()  # `above`: the folders that it is in
         with ExitStack() as stack:

@@ -15,6 +15,7 @@ from revoice.config import ScoreConfig
 from revoice.evaluation.measures import MEASURES, measure_clip
 from revoice.evaluation.normalize import join_compounds, normalize
 from revoice.evaluation.recognizers import Choice
+from revoice.files import TEXTS
 
 MISSING = "not available: "  # where a number would be, before the reason
 LONG = 6  # words from which on a sentence counts in `wer_6`
@@ -26,6 +27,12 @@ KINDS = {
 COLUMNS = ["id", "text", "language", "speaker", "prompt_id", "prompt", *KINDS]
 
 log = logging.getLogger(__name__)
+
+
+def read_sentences(path: str | Path) -> pd.DataFrame:
+    """A table of sentences or of clips: what may look like a number, or missing, is text in it."""
+    texts = dict.fromkeys(("id", "text", "speaker", "prompt_id"), str)
+    return pd.read_csv(path, dtype=texts, **TEXTS)
 
 
 def score_sentences(

@@ -16,7 +16,7 @@ from revoice.model.generate import Request, Synthesis
 from revoice.model.prompts import Prompt
 from revoice.text import Tokenizer
 from revoice.text.cuts import judge
-from revoice.text.framing import frame
+from revoice.text.framing import frame, frame_lengths
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +63,9 @@ def request_of(utterance: Utterance, tokenizer: Tokenizer) -> Request:
     texts = [_tokens(utterance.prompt), tokens_of(utterance, tokenizer)]
     before, after = frame(texts, tokenizer.separator, tokenizer.ends, language="after")
     said, lasting = utterance.prompt.supervisions[0], None
-    if said.has_custom("frames"):  # what stands before the text takes none
-        lasting = [0] * (len(before[0]) - len(said.frames)) + said.frames
+    if said.has_custom("frames"):
+        known = [said.frames, [0] * len(texts[1][0])]
+        lasting, _ = frame_lengths(known, tokenizer.separator, tokenizer.ends)
     prompt = Prompt(*before, utterance.prompt.load_codes(), lasting)
     return Request(*after, prompt=prompt)
 

@@ -14,8 +14,8 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from revoice.evaluation.scoring import KINDS
-from revoice.files import TEXTS, atomic, read_json, sha256
+from revoice.evaluation.scoring import KINDS, read_sentences
+from revoice.files import atomic, read_json, sha256
 from revoice.model import PARTS
 from revoice.report.curves import VALUES, panel, read_metrics
 from revoice.report.scores import (
@@ -45,7 +45,6 @@ FIGURES = {
     "similarity": "similarity {:.2f}",
     "dnsmos": "DNSMOS {:.2f}",
 }
-NAMES = dict.fromkeys(("id", "text", "speaker", "prompt_id"), str)  # may look like numbers
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def read_experiment(
         seeds=seeds,
         evaluation=read_json(folder / "evaluation.json"),
         scores=read_scores(folder / "scores.csv"),
-        clips=pd.read_csv(folder / "scores_per_sentence.csv", dtype=NAMES, **TEXTS),
+        clips=read_sentences(folder / "scores_per_sentence.csv"),
         training={part: read_json(path) for part, path in records.items()},
         metrics=read_metrics({part: folder / part / "metrics.csv" for part in records}),
     )

@@ -28,3 +28,11 @@ def frame(
     last += ends[1:]
     of_last += of_last[-1:] * len(ends[1:])
     return framed
+
+
+def frame_lengths(
+    lengths: Sequence[Sequence[int]], separator: Sequence[int] = (), ends: Sequence[int] = ()
+) -> list[list[int]]:
+    """Lengths of each symbol of texts, as of the framed ones: what stands around them has none."""
+    none = [0] * len(separator), [0] * len(ends)
+    return [framed for framed, _ in frame([(each, [""] * len(each)) for each in lengths], *none)]

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from revoice.model.valle import Parts
-from revoice.text.framing import frame
+from revoice.text.framing import frame, frame_lengths
 from revoice.training import mixing
 
 OPEN_FILES = 256  # shard files a process keeps open; Lhotse's own cache has no bound
@@ -79,15 +79,14 @@ def load_example(cut: Cut, separator: Sequence[int] = (), ends: Sequence[int] = 
     if lookup_cache_or_open.cache_info().currsize >= OPEN_FILES:
         close_cached_file_handles()
     codes = [part.load_codes() for part in parts]
+    known = [text.frames if text.has_custom("frames") else [0] * len(text.tokens) for text in said]
     sizes = []
-    for number, (text, (ids, _), rows) in enumerate(zip(said, texts, codes, strict=True)):
+    for number, lasting in enumerate(frame_lengths(known, separator, ends)):
         as_prompt = number < len(said) - 1 and crc32(parts[number].id.encode()) % 4 == 0
-        if text.has_custom("frames") and not as_prompt:
-            before = len(separator) if number else len(ends[:1])
-            after = len(ids) - before - len(text.frames)
-            sizes += [(1, each) for each in (*[0] * before, *text.frames, *[0] * after)]
+        if said[number].has_custom("frames") and not as_prompt:
+            sizes += [(1, frames) for frames in lasting]
         else:
-            sizes.append((len(ids), len(rows)))
+            sizes.append((len(lasting), len(codes[number])))
     return Example(tokens, languages, np.concatenate(codes), sizes)
 
 
@@ -184,10 +183,10 @@ class Sampler:
         for cut in self.cuts:
             self.number += 1
             of_corpora[mixing.voice(cut)[0]] += cut.duration
-        seconds = sum(of_corpora.values())
-        self.times = mixing.times(of_corpora, self.weights) if self.weights else None
         if not self.number:
             raise ValueError("there are no cuts to train on; see the list of excluded cuts")
+        seconds = sum(of_corpora.values())
+        self.times = mixing.times(of_corpora, self.weights) if self.weights else None
         self.stretch = max(STRETCH * seconds, 8 * self.batch_seconds)
         self.patience = math.ceil(PATIENCE * self.number)
 

@@ -89,13 +89,12 @@ class Ranks:
             if sum(gradient.numel() for gradient in bucket) >= BUCKET:
                 _reduce(bucket)
                 bucket = []
-        _reduce(bucket)
+        if bucket:
+            _reduce(bucket)
 
 
 def _reduce(gradients: list[Tensor]) -> None:
     """Sum over all ranks, in place, all in one message."""
-    if not gradients:
-        return
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
     parts = flat.split([gradient.numel() for gradient in gradients])

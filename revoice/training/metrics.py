@@ -47,8 +47,8 @@ class Metrics:
         numbers = [result["loss"], result["top10_accuracy"], *more]
         texts = [f"{number:.6g}" for number in numbers] + [""] * (5 - len(numbers))
         swapped = f"{result['swap_loss']:.6g}" if "swap_loss" in result else ""
-        row = [here.step, here.epoch, split, *texts, f"{peak_memory_mb():.0f}", swapped]
-        row.append(here.skipped_steps)
+        memory = f"{peak_memory_mb():.0f}"
+        row = [here.step, here.epoch, split, *texts, memory, swapped, here.skipped_steps]
         csv.writer(self.file).writerow(row)
         self.file.flush()
         for name, number in zip(COLUMNS[3:], numbers, strict=False):

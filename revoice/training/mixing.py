@@ -58,10 +58,7 @@ def mix(cuts: Iterable[Cut], seed: int, folder: Path) -> Iterator[Cut]:
 
 
 def times(seconds: Mapping[str, float], weights: Mapping[str, float]) -> dict[str, float]:
-    """How often each corpus is said in an epoch, which stays as long as it is.
-
-    `seconds`: of each corpus. They then take parts of it as large as their `weights` say.
-    """
+    """How often corpora of so many seconds are said in an epoch to have their weights in it."""
     whole = sum(seconds.values()) / sum(weights[corpus] for corpus in seconds)
     return {corpus: weights[corpus] * whole / its for corpus, its in seconds.items()}
 

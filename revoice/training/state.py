@@ -156,8 +156,7 @@ class TrainState:
         if bad := not_finite(state):
             raise RuntimeError(
                 f"after step {self.progress.step} {bad} is not finite, and {path} is not written. "
-                "Earlier states are whole: lower lr, or set precision: fp32, and give the same "
-                "command again."
+                "Earlier states are whole: lower lr, or set precision: fp32."
             )
         try:
             with TemporaryDirectory(prefix=WRITING, dir=self.work) as folder:
@@ -276,8 +275,7 @@ def locked(folder: Path, wait: bool = True) -> Iterator[None]:
             log.warning(
                 "%s: %s: this file system locks nothing (Lustre wants the mount option flock); "
                 "nobody but you sees to it that no other process trains this run",
-                folder,
-                error.strerror,
+                *(folder, error.strerror),
             )
         yield
 

@@ -231,8 +231,7 @@ def optimize(state: TrainState, where: str) -> bool:
     if here.skipped_in_row == SKIPPED_MOST:
         raise RuntimeError(
             f"{where}: the gradient of {SKIPPED_MOST} steps in a row, to step {here.step + 1}, is "
-            "not finite. Lower lr, lengthen the warm-up, or set precision: fp32; the same command "
-            "then goes on from the last state"
+            "not finite. Lower lr, lengthen the warm-up, or set precision: fp32"
         )
     return finite
 
