@@ -26,6 +26,8 @@ def check_codec(codec: Mapping[str, Any], meta: Mapping[str, Any], what: str) ->
     if not stored:
         text = "%s, of an earlier version, does not name its codec; it is taken for %s"
         log.warning(text, what, in_words(codec))
+    elif codec.get("like") == stored.get("sha256") is not None:
+        log.info("%s: its codec %s was moved to other speech", what, in_words(stored))
     elif different := differences(codec, stored):
         mend = "Use the codec.json and codec.safetensors that lie with the model"
         if "name" in different:

@@ -64,7 +64,8 @@ def check_geometry(description: Mapping[str, Any], path: str | Path) -> None:
 def describe_codec(path: str | Path, weights: str | Path, choice: dict[str, Any]) -> None:
     """Write codec.json at `path`: the choice with its reason, the weights, the geometry.
 
-    `weights` lies in the same folder. `describe` is the line for tables.
+    `weights` lies in the same folder. `describe` is the line for tables, `like`, if it is there,
+    the SHA-256 of a codec whose codes mean the same to a model.
     """
     kind = KINDS[choice["name"]]
     digest = sha256(weights)
@@ -74,6 +75,7 @@ def describe_codec(path: str | Path, weights: str | Path, choice: dict[str, Any]
         "reason": choice["reason"],
         "weights": Path(weights).name,
         "sha256": digest,
+        **({"like": choice["like"]} if "like" in choice else {}),
         **{key: getattr(kind, key) for key in GEOMETRY},
         "bandwidth": kind.frame_rate * kind.num_quantizers * math.log2(kind.bins) / 1000,  # kbps
         "describe": f"{choice['name']} ({codes}, sha256 {digest[:8]})",

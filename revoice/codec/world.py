@@ -57,6 +57,9 @@ FLOOR = 48 / NEPER  # below loud speech: what is softer is silence, and need not
 QUIET = 15 / NEPER  # frames within this of the floor count little when codebooks are fitted
 QUIET_WEIGHT = 0.1
 FIT_FRAMES = 60000  # frames that k-means sees, at most
+MOVED_FRAMES = 20000  # loud ones that a channel is found from
+MOVED_ROUNDS = 10
+CHANNEL_STEPS = 256  # of a neper, to which a channel is rounded: no BLAS shows in it
 FEW = 2.0  # frames that an entry's mean of what goes with it is drawn to that of all by
 ENTRIES = (1024, *(256,) * 6, 1024)  # that are in use, of each codebook
 CHANGE_COST = 1.0  # of the mean squared error
@@ -80,6 +83,8 @@ class WorldCodec(ResidualCodec):
         mean: (WIDTH,) float32 mean of the parameters.
         floor: logarithm of the power below which a spectrum counts as silence.
         change_cost: squared distance that a change of code costs in codebook 0.
+        channel: (COEFFICIENTS,) float32 by which the speech's envelopes differ from those that the
+            codebooks are of; None: by nothing. See `moved`.
     """
 
     hop = HOP
@@ -91,13 +96,14 @@ class WorldCodec(ResidualCodec):
         mean: NDArray[np.float32],
         floor: float,
         change_cost: float,
+        channel: NDArray[np.float32] | None = None,
     ) -> None:
         expected = (self.num_quantizers, self.bins, WIDTH)
         if codebooks.shape != expected or mean.shape != (WIDTH,):
             raise ValueError(f"codebooks have the shape {codebooks.shape}, expected {expected}")
         self._codebooks, self._mean = codebooks, mean
         self._searches = [_search(*pair) for pair in zip(codebooks, GROUPS, strict=True)]
-        self._floor, self._change_cost = floor, change_cost
+        self._floor, self._change_cost, self._channel = floor, change_cost, channel
 
     def entries(self, quantizer: int) -> NDArray[np.float32]:
         return self._codebooks[quantizer]
@@ -106,13 +112,20 @@ class WorldCodec(ResidualCodec):
         return GROUPS[quantizer].astype(np.float32)
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
-        scaled = (_with_floor(_analyse(samples), self._floor) - self._mean) * SCALE
+        scaled = self._scaled(_analyse(samples))
         codes = np.empty((len(scaled), self.num_quantizers), np.int16)
         for k, codebook in enumerate(self._codebooks):
             change_cost = self._change_cost if k == 0 else 0.0
             codes[:, k] = _nearest(scaled, self._searches[k], GROUPS[k], change_cost)
             scaled = scaled - codebook[codes[:, k]]
         return codes
+
+    def _scaled(self, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Parameters (T, WIDTH), as they are analysed, as codebooks have them."""
+        if self._channel is not None:
+            parameters = parameters.copy()
+            parameters[:, ENERGY:] -= self._channel
+        return (_with_floor(parameters, self._floor) - self._mean) * SCALE
 
     def _decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
         scaled = sum(book[codes[:, k]] for k, book in enumerate(self._codebooks))
@@ -123,6 +136,8 @@ class WorldCodec(ResidualCodec):
         f0 = np.where(f0 > 0, np.clip(f0, 40, 1000), 0.0)
         power = np.exp(self._floor)
         envelope = np.maximum(_envelope(parameters[:, ENERGY:]) - power, power / 100)
+        if self._channel is not None:
+            envelope *= _envelope(self._channel[None])
         aperiodicity = pyworld.decode_aperiodicity(
             np.ascontiguousarray(np.minimum(parameters[:, APERIODICITY], 0)), RATE, FFT
         )
@@ -166,6 +181,40 @@ class WorldCodec(ResidualCodec):
             codebooks.append(codebook)
         return cls(np.stack(codebooks), mean, floor, CHANGE_COST * errors[0])
 
+    def moved(
+        self, recordings: Iterable[NDArray[np.float32]], seed: int, num_jobs: int = 1
+    ) -> "WorldCodec":
+        """The same codebooks for recordings of another channel: another room, microphone, band.
+
+        What their envelopes differ by on average is taken off before codes are chosen, and put on
+        again afterwards, so that the codes mean what they mean to a model that knows them. It is
+        what leaves nothing on average to the codebooks after the first (signal bias removal; Rahim
+        and Juang, 1996). Raises ValueError for no audio.
+        """
+        analysed = Parallel(n_jobs=num_jobs, pre_dispatch="2 * n_jobs")(
+            delayed(_analyse)(samples) for samples in recordings
+        )
+        parameters = np.concatenate([np.zeros((0, WIDTH)), *analysed])
+        if not len(parameters):
+            raise ValueError("the WORLD codec needs audio to be moved to, and there is none")
+        energy = parameters[:, ENERGY]
+        parameters = parameters[energy > np.percentile(energy, 95) - FLOOR + QUIET]
+        rows = np.random.default_rng(seed).permutation(len(parameters))[:MOVED_FRAMES]
+        parameters = parameters[np.sort(rows)]
+
+        entries = self._codebooks[0] / SCALE + self._mean
+        heard = entries[entries[:, ENERGY] > self._floor + QUIET]
+        channel = (parameters.mean(0) - heard.mean(0))[ENERGY:].astype(np.float32)
+        for _ in range(MOVED_ROUNDS):
+            codec = WorldCodec(
+                self._codebooks, self._mean, self._floor, self._change_cost, channel
+            )
+            scaled = codec._scaled(parameters)
+            left = scaled - self._codebooks[0][_nearest(scaled, self._searches[0], GROUPS[0])]
+            channel = channel + (left.mean(0) / SCALE)[ENERGY:].astype(np.float32)
+        channel = np.round(channel * CHANNEL_STEPS) / np.float32(CHANNEL_STEPS)
+        return WorldCodec(self._codebooks, self._mean, self._floor, self._change_cost, channel)
+
     def save(self, path: str | Path) -> None:
         """Write a .safetensors file that `WorldCodec.load` reads."""
         tensors = {
@@ -174,6 +223,8 @@ class WorldCodec(ResidualCodec):
             "floor": np.array([self._floor]),
             "change_cost": np.array([self._change_cost]),
         }
+        if self._channel is not None:
+            tensors["channel"] = self._channel
         with atomic(path) as temporary:
             save_file(tensors, temporary, {"codec": "world"})
 
@@ -188,7 +239,8 @@ class WorldCodec(ResidualCodec):
                 raise ValueError(f"{path} does not hold the codebooks of the WORLD codec")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         floor, change_cost = float(tensors["floor"][0]), float(tensors["change_cost"][0])
-        return cls(tensors["codebooks"], tensors["mean"], floor, change_cost)
+        channel = tensors.get("channel")
+        return cls(tensors["codebooks"], tensors["mean"], floor, change_cost, channel)
 
 
 def _analyse(recording: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -117,10 +117,20 @@ def origin(config: Config, name: str) -> str:
 
 
 def codec_of(config: Config, name: str) -> str:
-    """The codec of an experiment: as configured, or the one that came with its initial model."""
+    """The codec of an experiment: as configured, or the one that came with its initial model.
+
+    WORLD's is moved to the experiment's speech, and named by that: `base@mine`.
+    """
+    experiment, own = config.experiments[name], config.codec_of(name)
+    if experiment.init in config.experiments and not experiment.codec:
+        return codec_of(config, experiment.init)
     init = origin(config, name)
-    beside = Path(init).with_name("codec.json").exists()
-    return config.codec_of(name) or (given_name(init) if beside else "encodec")
+    beside = Path(init).with_name("codec.json")
+    if experiment.codec or own not in (None, "base") or not beside.exists():
+        return own or "encodec"
+    given = given_name(init)
+    moved = bounded(f"{given}@{'+'.join(experiment.corpora)}")
+    return moved if read_json(beside)["name"] == "world" else given
 
 
 def given_codecs(config: Config) -> dict[str, str]:
@@ -188,14 +198,14 @@ def _made(codec: str, file: str = "settings.json") -> dict[str, Any]:
 
 
 def fitting_corpora(config: Config, codec: str) -> list[str]:
-    """The corpora that a codec is fitted on: those named, or its first experiment's."""
-    configured = config.codecs.get(codec)
-    if not configured or "world" not in (configured.kind, configured.fallback):
+    """The corpora that a codec is fitted on, or moved to: those named, or its experiment's."""
+    configured, moved = config.codecs.get(codec), "@" in codec
+    if not moved and (not configured or "world" not in (configured.kind, configured.fallback)):
         return []
     using = experiments_with(config, codec)
     if not configured.fit and not using:
         raise ValueError(f"no experiment takes codecs.{codec}: name its corpora in `fit`")
-    return configured.fit or list(config.experiments[using[0]].corpora)
+    return (configured and configured.fit) or list(config.experiments[using[0]].corpora)
 
 
 def training_inputs(config: Config, name: str, part: Part) -> dict[str, str]:
@@ -387,7 +397,8 @@ def _check_codec(config: Config, name: str) -> None:
     made = _made(codec, "codec.json")
     known = made if made else {"name": config.codecs[codec].kind} if codec in config.codecs else {}
     unknown = known.get("name") == "world" and "sha256" in said and not made
-    if said and known and (unknown or differences(known, said)):
+    moved = "like" in known and known["like"] == said.get("sha256")
+    if said and known and not moved and (unknown or differences(known, said)):
         raise ValueError(
             f"{where}: `init: {init}` was trained on codes of {in_words(said)}, and codecs.{codec} "
             f"is {in_words(known)}. Put the codec.json and codec.safetensors of that model beside "

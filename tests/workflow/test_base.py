@@ -72,13 +72,13 @@ def based(spoken: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathF
 
 
 def test_names_say_base(based: Based) -> None:
-    rules = {"fetch_codec base", "fit_codec base", "tokenize_text es.espeak@base"}
+    rules = {"fetch_codec base@es", "fit_codec base@es", "tokenize_text es.espeak@base"}
     assert rules <= set(based.run.jobs)
     assert not any(job.startswith("import_checkpoint") for job in based.run.jobs)
     codecs = {job.split("/")[1] for job in based.run.jobs if job.startswith("encode ")}
-    assert codecs == {"base"}
-    given, taken = based.base / "codec.json", based.folder / "results/codecs/base/codec.json"
-    assert read_json(taken)["sha256"] == read_json(given)["sha256"]
+    assert codecs == {"base@es"}
+    given, taken = based.base / "codec.json", based.folder / "results/codecs/base@es/codec.json"
+    assert read_json(taken)["like"] == read_json(given)["sha256"] != read_json(taken)["sha256"]
     page = (based.folder / "results/index.html").read_text("utf-8")
     assert page.count("Started from <code>base</code>") == 2
     assert "nothing was trained" in page
@@ -128,8 +128,8 @@ def test_another_workflow_finds_it_beside_the_snakefile(based: Based, tmp_path: 
     (tmp_path / "outer.yaml").write_text(yaml.safe_dump({"revoice": values}))
     shutil.copytree(based.folder / "audio/george", tmp_path / "recordings")
     assert "tones.espeak@base" in run(tmp_path, "results/demo/model.safetensors", "--dry-run")
-    run(tmp_path, "results/codecs/base/choice.json")
-    weights = Path(read_json(tmp_path / "results/codecs/base/choice.json")["weights"])
+    run(tmp_path, "results/codecs/base@tones/choice.json")
+    weights = Path(read_json(tmp_path / "results/codecs/base@tones/choice.json")["weights"])
     assert not weights.is_absolute()
     assert (tmp_path / weights).samefile(based.base / "codec.safetensors")
 

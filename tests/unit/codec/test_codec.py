@@ -12,6 +12,7 @@ import librosa
 import numpy as np
 import pytest
 import pyworld
+import scipy.signal
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
@@ -245,6 +246,41 @@ def test_world_saved_and_loaded(world: WorldCodec, tmp_path: Path) -> None:
     codes = world.encode(samples)
     assert (loaded.encode(samples) == codes).all()
     assert (loaded.decode(codes) == world.decode(codes)).all()
+
+
+def through_a_channel(samples: Samples) -> Samples:
+    """Softer, with little below 300 Hz and above 3000 Hz."""
+    band = scipy.signal.butter(1, [300, 3000], "bandpass", fs=24000, output="sos")
+    return (0.4 * scipy.signal.sosfilt(band, samples)).astype(np.float32)
+
+
+def test_world_is_moved_to_a_channel(world: WorldCodec, tmp_path: Path) -> None:
+    moved = world.moved([through_a_channel(speech_like(10, seed)) for seed in (21, 22, 23)], 1)
+    clean = speech_like(20, 31)
+    heard = through_a_channel(clean)
+    true = world.encode(clean)
+    same = [(codec.encode(heard)[:, 0] == true[:, 0]).mean() for codec in (world, moved)]
+    assert same[1] > same[0] + 0.2, "codes mean what they meant"
+
+    def envelopes(samples: Samples) -> Samples:
+        return _with_floor(_analyse(samples), world._floor)[:, ENERGY : ENERGY + 8]
+
+    left = [np.abs((envelopes(c.decode(c.encode(heard))) - envelopes(heard)).mean(0)).max()
+            for c in (world, moved)]
+    assert left[1] < 0.3, "and sound as what was recorded"
+    assert (moved.encode(clean)[:, 0] == true[:, 0]).mean() < same[1]
+    moved.save(tmp_path / "moved.safetensors")
+    loaded = WorldCodec.load(tmp_path / "moved.safetensors")
+    assert (loaded.encode(heard) == moved.encode(heard)).all()
+    assert (loaded.decode(true) == moved.decode(true)).all()
+    assert (world.decode(true) != moved.decode(true)).any()
+    with pytest.raises(ValueError, match="needs audio to be moved to"):
+        world.moved([], 1)
+
+
+def test_world_that_was_not_moved_is_stored_as_before(world: WorldCodec, tmp_path: Path) -> None:
+    world.save(tmp_path / "codec.safetensors")
+    assert "channel" not in load_file(tmp_path / "codec.safetensors")
 
 
 def test_world_uses_few_entries(world: WorldCodec) -> None:

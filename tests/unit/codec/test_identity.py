@@ -51,6 +51,15 @@ def test_each_field_counts(field: str, value: Any) -> None:
         check_codec(WORLD, {"codec": other}, "mine")
 
 
+def test_a_codec_that_was_moved_passes() -> None:
+    moved = {**WORLD, "sha256": "5b" * 32, "like": WORLD["sha256"]}
+    check_codec(moved, {"codec": identity(WORLD)}, "base")
+    with pytest.raises(ValueError, match="was trained with the codec world"):
+        check_codec(moved, {"codec": identity(WORLD) | {"sha256": "00" * 32}}, "another")
+    with pytest.raises(ValueError, match="was trained with the codec encodec"):
+        check_codec(WORLD, {"codec": CODEC | {"frame_rate": 75}}, "no like on either side")
+
+
 def test_an_original_names_no_weights() -> None:
     check_codec(ENCODEC, {"codec": CODEC}, "vallex")
     check_codec({**ENCODEC, "sha256": "00" * 32}, {"codec": CODEC}, "vallex")

@@ -149,8 +149,10 @@ def test_the_codec_of_an_experiment(tmp_path: Path) -> None:
     init = write_model(tmp_path / "voice")
     made = config(a={}, b={"codec": "world"}, c={"init": "b"}, d={"init": init}, e={"init": "d"})
     given = of.given_name(init)
-    assert [of.codec_of(made, n) for n in "abcde"] == ["encodec", "world", "world", given, given]
-    assert of.given_codecs(made) == {given: str(tmp_path / "voice" / "codec.json")}
+    moved = f"{given}@mine"
+    assert [of.codec_of(made, n) for n in "abcde"] == ["encodec", "world", "world", moved, moved]
+    assert of.given_codecs(made) == {moved: str(tmp_path / "voice" / "codec.json")}
+    assert of.fitting_corpora(made, moved) == ["mine"]
     assert of.experiments_with(made, "world") == ["b", "c"]
     of.check_given(made)
 
@@ -187,9 +189,12 @@ def test_what_starts_from_the_base_voice(base: Path) -> None:
     assert [of.text_of(made, name) for name in "abcd"] == texts
     assert of.symbol_table(made, "a") == f"{folder}/tokenizer.json"
     assert of.given_models(made) == {"base": ["a", "b"]}
-    assert {of.codec_of(made, name) for name in "abcd"} == {"base"}
-    assert of.given_codecs(made) == {"base": f"{folder}/codec.json"}
+    codecs = ["base@mine", "base", "base@mine", "base"]
+    assert [of.codec_of(made, name) for name in "abcd"] == codecs
+    assert of.given_codecs(made) == dict.fromkeys(codecs, f"{folder}/codec.json")
     assert of.codec_settings(made, "base")["codec"] == f"{folder}/codec.json"
+    assert of.fitting_corpora(made, "base") == []
+    assert of.fitting_corpora(made, "base@mine") == ["mine"]
     assert of.codec_seed(made, "a") == {}
     of.check_given(made)
 
