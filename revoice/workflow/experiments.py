@@ -202,10 +202,11 @@ def fitting_corpora(config: Config, codec: str) -> list[str]:
     configured, moved = config.codecs.get(codec), "@" in codec
     if not moved and (not configured or "world" not in (configured.kind, configured.fallback)):
         return []
-    using = experiments_with(config, codec)
-    if not configured.fit and not using:
+    if configured and configured.fit:
+        return configured.fit
+    if not (using := experiments_with(config, codec)):
         raise ValueError(f"no experiment takes codecs.{codec}: name its corpora in `fit`")
-    return (configured and configured.fit) or list(config.experiments[using[0]].corpora)
+    return list(config.experiments[using[0]].corpora)
 
 
 def training_inputs(config: Config, name: str, part: Part) -> dict[str, str]:
