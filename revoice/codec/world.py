@@ -206,9 +206,7 @@ class WorldCodec(ResidualCodec):
         heard = entries[entries[:, ENERGY] > self._floor + QUIET]
         channel = (parameters.mean(0) - heard.mean(0))[ENERGY:].astype(np.float32)
         for _ in range(MOVED_ROUNDS):
-            codec = WorldCodec(
-                self._codebooks, self._mean, self._floor, self._change_cost, channel
-            )
+            codec = WorldCodec(self._codebooks, self._mean, self._floor, self._change_cost, channel)
             scaled = codec._scaled(parameters)
             left = scaled - self._codebooks[0][_nearest(scaled, self._searches[0], GROUPS[0])]
             channel = channel + (left.mean(0) / SCALE)[ENERGY:].astype(np.float32)

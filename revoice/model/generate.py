@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from revoice.model.durations import Durations
 from revoice.model.prompts import Prompt
 from revoice.model.sounds import Entries
 from revoice.model.valle import AR, BOS, EOS, NAR, Cache, ModelConfig, Parts, ar_mask, valid
@@ -173,14 +174,14 @@ class _Batch:
         parts = [request.prompt.parts for request in requests]
         return cls(text, text_lens, of_prompts, languages, prompts, prompt_lens, parts)
 
-    def expected(self, symbol_frames: Tensor | None) -> Tensor:
+    def expected(self, durations: Durations | None) -> Tensor:
         """(N,) frames that the texts after the prompts are expected to take, at a prompt's pace.
 
-        Zeros for a model that does not look at them, which has no `symbol_frames`.
+        Zeros for a model that does not look at them, which has no `durations`.
         """
-        if symbol_frames is None:
+        if durations is None:
             return torch.zeros_like(self.text_lens)
-        each = symbol_frames[self.text] * valid(self.text_lens, self.text.shape[1])
+        each = durations(self.text, ~valid(self.text_lens, self.text.shape[1]))
         of_prompt = (each * valid(self.prompt_text_lens, self.text.shape[1])).sum(1)
         pace = self.prompt_lens / of_prompt.clamp(min=1e-3)
         pace = torch.where(self.prompt_lens > 0, pace.clamp(1 / PACE, PACE), 1.0)
@@ -208,7 +209,7 @@ def _first_codebook(
     # Slots of the cache: text, BOS and prompt, generated frames; `seen`: those without padding.
     audio = torch.nn.functional.pad(batch.prompts[:, :, 0], (1, 0), value=BOS)
     text_length, prefix = batch.text.shape[1], batch.text.shape[1] + audio.shape[1]
-    parts = batch.parts(batch.expected(getattr(ar, "ar_symbol_frames", None)))
+    parts = batch.parts(batch.expected(getattr(ar, "ar_durations", None)))
     reading = ar.read(batch.text, batch.text_lens, batch.languages, parts)
     x = torch.cat((ar.embed_text(reading), ar.embed_audio(audio, reading)), 1)
     cache = Cache(ar.config, count, prefix + max(limits), like=x)

@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
 from revoice.config import check_width
+from revoice.model.durations import Durations
 from revoice.model.sounds import Sounds
 
 BINS = 1024  # codes of one codebook
@@ -120,21 +121,18 @@ class Parts:
         return Parts(self.of.to(device), self.frames.to(device))
 
 
-def said_at(symbol_frames: Tensor, text: Tensor, text_lens: Tensor, parts: Parts) -> Tensor:
+def said_at(durations: Tensor, parts: Parts) -> Tensor:
     """Where in the audio each symbol is about to be said: (N, S) positions in frames.
 
-    Every symbol takes its share of its part, as long as such symbols last on average; its position
-    is the middle of that. Text and audio then run side by side, so that attention finds the symbol
-    that is being said near its own position, in place of having to learn how fast people speak.
+    Every symbol takes its share of its part, as long as it is expected to last beside the others;
+    its position is the middle of that. Text and audio then run side by side, so that attention
+    finds the symbol that is being said near its own position, in place of having to learn how fast
+    people speak.
 
-    Args:
-        symbol_frames: (symbols,) mean frames of each symbol.
-        text: (N, S) ids; `text_lens`: (N,).
+    `durations`: (N, S) expected frames, 0 in padding.
     """
-    padding = ~valid(text_lens, text.shape[1])
-    each = symbol_frames[text.masked_fill(padding, 0)].masked_fill(padding, 0.0)
-    sums = each.new_zeros(parts.frames.shape).scatter_add(1, parts.of, each)
-    each = each * (parts.frames / sums.clamp(min=1e-3)).gather(1, parts.of)
+    sums = durations.new_zeros(parts.frames.shape).scatter_add(1, parts.of, durations)
+    each = durations * (parts.frames / sums.clamp(min=1e-3)).gather(1, parts.of)
     return each.cumsum(1) - each / 2
 
 
@@ -322,7 +320,7 @@ class AR(nn.Module):
         self.ar_decoder = Decoder(config, adaptive=False)
         self.ar_predict_layer = nn.Linear(config.width, BINS + 1, bias=False)
         if config.text_positions == "frames":
-            self.register_buffer("ar_symbol_frames", torch.ones(config.text_symbols))
+            self.ar_durations = Durations(config.text_symbols)
         _initialize(self, config)
 
     def read(
@@ -410,7 +408,7 @@ class NAR(nn.Module):
         self.nar_decoder = Decoder(stack, adaptive=True)
         self.nar_stage_embeddings = nn.ModuleList(TokenEmbedding(1, width) for _ in config.stages)
         if config.text_positions == "frames":
-            self.register_buffer("nar_symbol_frames", torch.ones(config.text_symbols))
+            self.nar_durations = Durations(config.text_symbols)
         self.tie()
         _initialize(self, stack)
         self.register_load_state_dict_pre_hook(_check_tied)
@@ -551,8 +549,8 @@ def _read(
         if languages is None:
             raise ValueError('layout "vallex" needs the language of every text symbol')
         symbols = symbols + of_languages(languages.masked_fill(padding, 0))
-    durations = getattr(model, f"{part}_symbol_frames", None)
-    at = None if durations is None else said_at(durations, text, text_lens, parts)
+    durations = getattr(model, f"{part}_durations", None)
+    at = None if durations is None else said_at(durations(text, padding).detach(), parts)
     return Reading(symbols, text_lens, at)
 
 
@@ -563,10 +561,12 @@ def _initialize(model: nn.Module, config: ModelConfig) -> None:
     Embeddings have a standard deviation of width^-1/2, so that tied output layers begin with logits
     of unit variance, and alpha is as small, so that positions do not drown the symbols. Layers
     that write to the residual stream are scaled down by its depth, as in GPT-2. Adaptive norms
-    begin near the identity.
+    begin near the identity. Durations begin as PyTorch's layers do.
     """
     scale = config.width**-0.5
     for name, parameter in model.named_parameters():
+        if "durations" in name:
+            continue
         if name.endswith("alpha"):
             nn.init.constant_(parameter, scale)
         elif "stage_embeddings" in name:

@@ -6,17 +6,15 @@ before. These are fitted to the recordings themselves, from symbols of equal len
 best alignment of all and counting again (segmental k-means; Juang and Rabiner, 1990).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
 from numpy.typing import NDArray
-from torch import Tensor
 
 from revoice.codec.search import ResidualCodec
 from revoice.files import atomic
@@ -24,7 +22,7 @@ from revoice.files import atomic
 ROUNDS = 6
 MOST = 6000  # utterances that it is fitted to
 SMOOTHED = 20.0  # frames of all symbols together that count as each one's
-PRIOR = 20  # sightings of a symbol that the mean of all counts as
+PRIOR = 20  # sightings that each symbol has without being seen
 OMITTED = 0.5  # of the share of a symbol's sightings without any frame: it must pay to leave it out
 UNIT = 1024  # of a nat: costs are whole numbers, and their sums the same on every machine
 NEVER = -(2**50)
@@ -116,21 +114,3 @@ def align(read: Mapping[str, Path], write: Mapping[str, str], symbols: int) -> N
 def _utterance(cut: Cut) -> tuple[Ids, Ids]:
     """Ids, and codes of the first codebook."""
     return np.array(cut.supervisions[0].tokens), cut.load_codes()[:, 0].astype(np.int64)
-
-
-def symbol_frames(cuts: Iterable[Cut], symbols: int) -> Tensor:
-    """(symbols,) float32 mean frames of each text symbol in aligned cuts.
-
-    With a pull to the mean of all, which a symbol that is never said gets. Raises ValueError where
-    there is nothing to learn from.
-    """
-    sums, sightings = np.zeros(symbols), np.zeros(symbols)
-    for cut in cuts:
-        said = cut.supervisions[0]
-        np.add.at(sums, said.tokens, said.frames)
-        np.add.at(sightings, said.tokens, 1)
-    if not sightings.sum():
-        raise ValueError("there are no cuts to train on; see the list of excluded cuts")
-    mean = sums.sum() / sightings.sum()
-    found = (sums + PRIOR * mean) / (sightings + PRIOR)
-    return torch.tensor(found, dtype=torch.float32)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from revoice.model import Part
+from revoice.model.durations import unexplained
 from revoice.model.losses import ar_loss, ar_top10, nar_loss, nar_top10
 from revoice.model.valle import AR, NAR, valid
 from revoice.training.data import Batch
@@ -56,16 +57,24 @@ def batch_loss(
     That is (4,) float64: loss sum, positions, hits among the ten best, positions that hits are
     counted on (the AR's EOS is none). The NAR predicts the codebook `quantizer`, 1 to 7, with a
     `share` of each utterance as its prompt; one that predicts all at once (None) has the mean
-    over codebooks. The AR looks at neither. It reads its past with `noise`, see `disturbed`.
+    over codebooks. The AR looks at neither. It reads its past with `noise`, see `disturbed`. What
+    is differentiated holds the durations' as well, which are in none of the sums.
     """
     if part == "nar":
-        loss, sums = nar_sums(model, batch, quantizer, share)
-        return loss / len(sums), sums.mean(0)
-    read = disturbed(batch.codes, batch.code_lens, noise) if noise > 0 else batch.codes
-    logits = model(batch.text, batch.text_lens, read, batch.code_lens, batch.languages, batch.parts)
-    loss, positions = ar_loss(logits, batch.codes, batch.code_lens)
-    counts = ar_top10(logits.detach(), batch.codes, batch.code_lens)
-    return loss, _stacked(loss, positions, *counts)
+        loss, rows = nar_sums(model, batch, quantizer, share)
+        loss, sums = loss / len(rows), rows.mean(0)
+    else:
+        read = disturbed(batch.codes, batch.code_lens, noise) if noise > 0 else batch.codes
+        given = (batch.text, batch.text_lens, read, batch.code_lens, batch.languages, batch.parts)
+        logits = model(*given)
+        loss, positions = ar_loss(logits, batch.codes, batch.code_lens)
+        sums = _stacked(loss, positions, *ar_top10(logits.detach(), batch.codes, batch.code_lens))
+    durations = getattr(model, f"{part}_durations", None)
+    if durations is not None and batch.parts is not None and torch.is_grad_enabled():
+        padding = ~valid(batch.text_lens, batch.text.shape[1])
+        said = durations(batch.text, padding)
+        loss = loss + sums[1] * unexplained(said, padding, batch.parts.of, batch.parts.frames)
+    return loss, sums
 
 
 def nar_sums(

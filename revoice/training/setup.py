@@ -18,7 +18,6 @@ from revoice.model.checkpoint import build
 from revoice.model.finetune import add_lora, freeze, load_initial
 from revoice.model.sounds import entries_of
 from revoice.model.valle import AR, NAR, ModelConfig
-from revoice.training.align import symbol_frames
 from revoice.training.data import CodesDataset, Sampler
 from revoice.training.distributed import Ranks
 from revoice.training.job import Job
@@ -89,10 +88,6 @@ def make_model(job: Job, config: TrainConfig) -> tuple[AR | NAR, dict[str, Any]]
         if job.model is None:
             raise ValueError(f"{job.name}: a job needs `model` or `init`")
         model = PARTS[job.part](ModelConfig(**{**job.model, "dropout": config.dropout}))
-        if model.config.text_positions == "frames":
-            cuts = CutSet.from_jsonl_lazy(job.train_cuts)
-            durations = symbol_frames(cuts, model.config.text_symbols)
-            setattr(model, f"{job.part}_symbol_frames", durations)
         if isinstance(model, NAR) and model.config.sounds:
             model.nar_sounds.learn(entries_of(load_codec(job.codec)))
         return model, {}

@@ -16,7 +16,7 @@ from revoice.files import PACKAGE
 
 # The modules that can change what a script writes. A test compares them with what it reaches. What
 # was fetched or chosen once stays: those rules have no list.
-MODEL = "model model.checkpoint model.sounds model.valle"
+MODEL = "model model.checkpoint model.durations model.sounds model.valle"
 TEXT = "text text.cuts text.english text.espeak text.japanese text.mandarin text.tokens text.vallex"
 TEXT += " text/mandarin.json text/vallex_symbols.json"
 READS = {
@@ -39,7 +39,7 @@ READS = {
     "pack": f"{MODEL} model.pack",
     "select_cuts": "codec.identity training.align training.examples training.mixing",
     "train": f"codec.files codec.identity {MODEL} model.finetune model.losses text.framing "
-    "training.align training.data training.distributed training.examples training.job "
+    "training.data training.distributed training.examples training.job "
     "training.launch training.metrics training.mixing training.objective training.optim "
     "training.setup training.state training.train",
     "evaluate": f"codec.identity {MODEL} model.finetune model.losses text.framing training.data "

@@ -98,7 +98,7 @@ def test_geometry(codec: Any) -> None:
     assert (codec.sample_rate, codec.hop, codec.frame_rate) == (24000, *expected)
     assert (codec.num_quantizers, codec.bins) == (8, 1024)
     public = {name for name in dir(codec) if not name.startswith("_")}
-    instance = public - {"fit", "load", "save"}  # how codecs come to be
+    instance = public - {"fit", "moved", "load", "save"}  # how codecs come to be
     geometry = {"sample_rate", "hop", "frame_rate", "num_quantizers", "bins"}
     assert instance == {"encode", "decode", "entries", "weights", "device", "identity", *geometry}
 
@@ -265,9 +265,11 @@ def test_world_is_moved_to_a_channel(world: WorldCodec, tmp_path: Path) -> None:
     def envelopes(samples: Samples) -> Samples:
         return _with_floor(_analyse(samples), world._floor)[:, ENERGY : ENERGY + 8]
 
-    left = [np.abs((envelopes(c.decode(c.encode(heard))) - envelopes(heard)).mean(0)).max()
-            for c in (world, moved)]
-    assert left[1] < 0.3, "and sound as what was recorded"
+    left = [
+        np.abs((envelopes(c.decode(c.encode(heard))) - envelopes(heard)).mean(0)).max()
+        for c in (world, moved)
+    ]
+    assert left[1] < 0.6 * left[0], "and sound as what was recorded"
     assert (moved.encode(clean)[:, 0] == true[:, 0]).mean() < same[1]
     moved.save(tmp_path / "moved.safetensors")
     loaded = WorldCodec.load(tmp_path / "moved.safetensors")

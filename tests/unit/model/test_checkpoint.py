@@ -76,8 +76,6 @@ def test_a_nar_may_have_fewer_layers(tmp_path: Path) -> None:
 def test_where_symbols_are_said_is_kept(tmp_path: Path) -> None:
     placed = replace(CONFIG, text_positions="frames")
     ar, nar = AR(placed), NAR(placed)
-    ar.get_buffer("ar_symbol_frames").uniform_(1, 5)
-    nar.get_buffer("nar_symbol_frames").uniform_(1, 5)
     save_model(tmp_path / "ar", ar, {})
     save_model(tmp_path / "nar", nar, {})
     assemble(tmp_path / "ar", tmp_path / "nar", tmp_path / "model", {})
@@ -92,7 +90,7 @@ def test_where_symbols_are_said_is_kept(tmp_path: Path) -> None:
     stored = read_json(tmp_path / "ar.json")
     del stored["model"]["text_positions"]  # as models before had none
     write_json(tmp_path / "ar.json", stored)
-    with pytest.raises(ValueError, match=r"ar_symbol_frames \(20,\) is unexpected"):
+    with pytest.raises(ValueError, match=r"ar_durations.symbols.weight \(20, 64\) is unexpected"):
         load_part("ar", tmp_path / "ar")
     save_model(tmp_path / "ar", AR(CONFIG), {})
     stored = read_json(tmp_path / "ar.json")

@@ -58,9 +58,8 @@ def test_growing(kind: type[AR] | type[NAR], positions: Any) -> None:
     assert symbols[20:].unique(dim=0).shape == (5, CONFIG.width)
     assert symbols[20:].std() < 2 * symbols[:20].std()
     if positions == "frames":
-        frames = after[f"{part}_symbol_frames"]
-        torch.testing.assert_close(frames[20:], frames[:20].mean().expand(5))
-        assert grow(model).get_buffer(f"{part}_symbol_frames").equal(frames[:20])
+        lasting = after[f"{part}_durations.symbols.weight"]
+        torch.testing.assert_close(lasting[20:], lasting[:20].mean(0).expand(5, -1))
     count = (CONFIG.text_symbols, len(CONFIG.languages))
     assert torch.equal(forward(grown, *count), forward(model, *count))
     assert forward(grown, 25, 5).isfinite().all()

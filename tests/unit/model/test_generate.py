@@ -1,6 +1,7 @@
 """Synthesis on small random models: batches, cache, sampling, limits, prompts."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,18 @@ def models() -> tuple[AR, NAR]:
     return made(CONFIG)
 
 
+class Lasting(torch.nn.Module):
+    """In place of a model's `Durations`: whatever is around it, symbol i lasts 1, 2 or 3 frames."""
+
+    def forward(self, text: torch.Tensor, padding: torch.Tensor) -> torch.Tensor:
+        return (1.0 + text % 3).masked_fill(padding, 0.0)
+
+
 @pytest.fixture(scope="module")
 def placed() -> tuple[AR, NAR]:
-    """Models that place their text: symbol i lasts 1, 2 or 3 frames."""
+    """Models that place their text."""
     ar, nar = made(replace(CONFIG, text_positions="frames"))
-    durations = 1.0 + torch.arange(CONFIG.text_symbols) % 3
-    ar.get_buffer("ar_symbol_frames").copy_(durations)
-    nar.get_buffer("nar_symbol_frames").copy_(durations)
+    ar.ar_durations, nar.nar_durations = Lasting(), Lasting()
     return ar, nar
 
 
@@ -83,8 +89,7 @@ def same(one: Sequence[Any], other: Sequence[Any]) -> bool:
 
 def likely_eos(ar: AR, bias: float) -> AR:
     """The same AR with EOS made more probable: its output row follows the mean of the others."""
-    other = AR(ar.config).eval()
-    other.load_state_dict(ar.state_dict())
+    other = deepcopy(ar)
     # Adding the last norm's shift makes the EOS logit a constant.
     torch.nn.init.zeros_(other.ar_predict_layer.weight.data[EOS])
     other.ar_decoder.norm.get_parameter("bias").data.zero_()
@@ -142,7 +147,7 @@ def test_the_length_is_planned_at_the_pace_of_the_prompt(
     models: tuple[AR, NAR], placed: tuple[AR, NAR]
 ) -> None:
     batch = _Batch.of([one for one, _ in PLANNED], placed[0])
-    planned = batch.expected(placed[0].get_buffer("ar_symbol_frames"))
+    planned = batch.expected(placed[0].ar_durations)
     assert planned.tolist() == [frames for _, frames in PLANNED]
     assert batch.expected(None).tolist() == [0, 0, 0]
     parts = batch.parts(planned)
@@ -152,7 +157,7 @@ def test_the_length_is_planned_at_the_pace_of_the_prompt(
         assert row[: begun + len(one.ids)] == [0] * begun + [1] * len(one.ids)
     fast = said([1, 2], replace(prompt(1, 3), ids=[2, 2, 2]))
     batch = _Batch.of([fast], placed[0])
-    assert batch.expected(placed[0].get_buffer("ar_symbol_frames")).tolist() == [5 / 2]
+    assert batch.expected(placed[0].ar_durations).tolist() == [5 / 2]
 
 
 def test_the_alignment_of_a_prompt_is_used_where_it_is_known(placed: tuple[AR, NAR]) -> None:

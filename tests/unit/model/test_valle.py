@@ -33,12 +33,12 @@ QUANTIZER = 3
 
 
 def made(kind: type[AR] | type[NAR], config: ModelConfig = CONFIG) -> Any:
-    """A model of these sizes; in one that places its text, each symbol has a length of its own."""
+    """A model of these sizes; in one that places its text, symbols differ much in length."""
     torch.manual_seed(1)
     model = kind(config)
     if config.text_positions == "frames":
         part = "ar" if kind is AR else "nar"
-        model.get_buffer(f"{part}_symbol_frames").uniform_(0.5, 4)
+        model.get_parameter(f"{part}_durations.frames.weight").data.normal_()
     return model
 
 
@@ -174,22 +174,20 @@ def test_text_may_be_empty(model: Any) -> None:
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
 
 
-DURATIONS = torch.tensor([1.0, 2.0, 3.0, 0.25, 8.0])
-
-
 def test_each_symbol_is_said_in_the_middle_of_its_share() -> None:
-    text, lens = torch.tensor([[1, 2], [4, 0]]), torch.tensor([2, 2])
-    said = said_at(DURATIONS, text, lens, Parts.whole(text, torch.tensor([10, 9])))
+    text = torch.tensor([[1, 2], [4, 0]])
+    durations = torch.tensor([[2.0, 3.0], [8.0, 1.0]])
+    said = said_at(durations, Parts.whole(text, torch.tensor([10, 9])))
     torch.testing.assert_close(said, torch.tensor([[2.0, 7.0], [4.0, 8.5]]))
 
 
 def test_each_part_has_its_own_pace() -> None:
-    text, lens = torch.tensor([[1, 2, 3, 0, 2, 2]]), torch.tensor([5])
-    parts = Parts(torch.tensor([[0, 0, 2, 2, 2, 0]]), torch.tensor([[10, 7, 17]]))
-    said = said_at(DURATIONS, text, lens, parts)[0, :5]
-    # 2 and 3 frames in 10; then 0.25, 1 and 3 in 17; the middle part has no symbols
-    torch.testing.assert_close(said, torch.tensor([2.0, 7.0, 10.5, 13.0, 21.0]))
-    alone = said_at(DURATIONS, text[:, 2:], lens - 2, Parts.whole(text[:, 2:], torch.tensor([17])))
+    durations = torch.tensor([[2.0, 3.0, 0.5, 1.0, 3.0, 0.0]])
+    parts = Parts(torch.tensor([[0, 0, 2, 2, 2, 0]]), torch.tensor([[10, 7, 18]]))
+    said = said_at(durations, parts)[0, :5]
+    # 2 and 3 frames in 10; then 0.5, 1 and 3 in 18; the middle part has no symbols
+    torch.testing.assert_close(said, torch.tensor([2.0, 7.0, 11.0, 14.0, 22.0]))
+    alone = said_at(durations[:, 2:], Parts.whole(durations[:, 2:].long(), torch.tensor([18])))
     torch.testing.assert_close(said[2:], alone[0, :3] + 10)
 
 
@@ -213,10 +211,11 @@ def test_a_frame_is_near_what_is_said_there() -> None:
 
 def test_text_lies_along_the_audio() -> None:
     generator = torch.Generator().manual_seed(1)
-    text = torch.randint(5, (50, 12), generator=generator)
     lens = torch.randint(1, 13, (50,), generator=generator)
     frames = torch.randint(1, 400, (50,), generator=generator)
-    said = said_at(DURATIONS, text, lens, Parts.whole(text, frames))
+    durations = torch.rand(50, 12, generator=generator) + 0.1
+    durations = durations.masked_fill(torch.arange(12) >= lens[:, None], 0.0)
+    said = said_at(durations, Parts.whole(durations.long(), frames))
     for row, length, total in zip(said, lens.tolist(), frames.tolist(), strict=True):
         known = row[:length]
         assert (known.diff() > 0).all()
@@ -226,15 +225,9 @@ def test_text_lies_along_the_audio() -> None:
             shares.append(2 * (middle - end))
             end += shares[-1]
         assert sum(shares) == pytest.approx(total, rel=1e-4)
-    torch.testing.assert_close(
-        said_at(DURATIONS, text, lens, Parts.whole(text, 3 * frames)), 3 * said
-    )
-    torch.testing.assert_close(said_at(5 * DURATIONS, text, lens, Parts.whole(text, frames)), said)
-    other = text.masked_fill(torch.arange(12) >= lens[:, None], 10**6)
-    padded = torch.nn.functional.pad(other, (0, 3), value=-1)
-    seen = torch.arange(12) < lens[:, None]
-    again = said_at(DURATIONS, padded, lens, Parts.whole(padded, frames))[:, :12]
-    torch.testing.assert_close(again[seen], said[seen], rtol=0, atol=0)
+    whole = Parts.whole(durations.long(), 3 * frames)
+    torch.testing.assert_close(said_at(durations, whole), 3 * said)
+    torch.testing.assert_close(said_at(5 * durations, whole), 3 * said)
 
 
 def test_the_length_of_the_audio_places_the_text() -> None:
@@ -252,8 +245,8 @@ def test_the_length_of_the_audio_places_the_text() -> None:
 def test_how_long_symbols_last_places_the_text(kind: type[AR] | type[NAR]) -> None:
     model, inputs = made(kind, PLACED).eval(), single(batch(), 0)
     before = sums(model, inputs)[0]
-    for buffer in model.buffers():
-        buffer.uniform_(0.5, 4)
+    part = "ar" if kind is AR else "nar"
+    model.get_parameter(f"{part}_durations.frames.weight").data.mul_(-1)
     assert sums(model, inputs)[0] != before
 
 

@@ -10,6 +10,7 @@ import pytest
 from revoice.config import Config, Part, ScoreConfig, SynthesisConfig
 from revoice.config_file import load_config
 from revoice.workflow import experiments as of
+from revoice.workflow.given import check_given
 
 TRAINED = {"ar": {"epochs": 1}, "nar": {"epochs": 1}}
 BASE = {"corpora": ["mine"], **TRAINED}
@@ -154,7 +155,7 @@ def test_the_codec_of_an_experiment(tmp_path: Path) -> None:
     assert of.given_codecs(made) == {moved: str(tmp_path / "voice" / "codec.json")}
     assert of.fitting_corpora(made, moved) == ["mine"]
     assert of.experiments_with(made, "world") == ["b", "c"]
-    of.check_given(made)
+    check_given(made)
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ def test_what_starts_from_the_base_voice(base: Path) -> None:
     assert of.fitting_corpora(made, "base") == []
     assert of.fitting_corpora(made, "base@mine") == ["mine"]
     assert of.codec_seed(made, "a") == {}
-    of.check_given(made)
+    check_given(made)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "codec.safetensors"])
@@ -205,15 +206,15 @@ def test_a_base_voice_that_is_not_there(base: Path, file: str) -> None:
     message = rf"experiments\.a takes the base voice, and \.\./project/resources/base/{file} is not"
     for values in ({"init": "base", "ar": None, "nar": None}, {"codec": "base"}):
         with pytest.raises(ValueError, match=message) as error:
-            of.check_given(config(a=values))
+            check_given(config(a=values))
         assert "set `init: scratch`" in str(error.value)
-    of.check_given(config(a={}))
+    check_given(config(a={}))
 
 
 def test_a_base_voice_of_another_codec(base: Path) -> None:
     (base / "codec.json").write_text(json.dumps({"name": "world", "sha256": "cd"}))
     with pytest.raises(ValueError, match=r"was trained with the codec world \(sha256 ab"):
-        of.check_given(config(a={"init": "base"}))
+        check_given(config(a={"init": "base"}))
 
 
 def test_a_model_that_brings_no_codec_needs_its_own(
@@ -223,29 +224,29 @@ def test_a_model_that_brings_no_codec_needs_its_own(
     init = write_model(tmp_path / "voice", beside=False)
     message = r"experiments\.a: .*trained on codes of world .*, and codecs\.encodec is enco"
     with pytest.raises(ValueError, match=message):
-        of.check_given(config(a={"init": init}))
+        check_given(config(a={"init": init}))
     # one that will be fitted here is another, unless it is there and the same
     world = config(a={"init": init, "codec": "world"})
     with pytest.raises(ValueError, match=r"codecs\.world is world\. Put the codec\.json and"):
-        of.check_given(world)
+        check_given(world)
     there = tmp_path / "results/codecs/world/codec.json"
     there.parent.mkdir(parents=True)
     for sha256, fits in (("ab", True), ("cd", False)):
         there.write_text(json.dumps({"name": "world", "sha256": sha256}))
         with nullcontext() if fits else pytest.raises(ValueError, match="sha256 cd"):
-            of.check_given(world)
+            check_given(world)
 
 
 def test_a_codec_beside_a_model_of_another(tmp_path: Path) -> None:
     init = write_model(tmp_path / "voice")
     (tmp_path / "voice/codec.json").write_text(json.dumps({"name": "world", "sha256": "cd"}))
     with pytest.raises(ValueError, match=r"was trained with the codec world \(sha256 ab"):
-        of.check_given(config(a={"init": init}))
+        check_given(config(a={"init": init}))
 
 
 def test_what_an_experiment_leaves_is_started_from_by_its_name() -> None:
     with pytest.raises(ValueError, match="is what an experiment here leaves: write `init: a`"):
-        of.check_given(config(a={}, b={"init": "results/a/model.safetensors"}))
+        check_given(config(a={}, b={"init": "results/a/model.safetensors"}))
 
 
 def test_a_fallback_that_stepped_in_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,9 +254,9 @@ def test_a_fallback_that_stepped_in_before(tmp_path: Path, monkeypatch: pytest.M
     choice = tmp_path / "results/codecs/encodec/choice.json"
     choice.parent.mkdir(parents=True)
     choice.write_text(json.dumps({"name": "world"}))
-    of.check_given(config(a={}))
+    check_given(config(a={}))
     with pytest.raises(ValueError, match=r"experiments\.b starts .* codecs\.encodec has become"):
-        of.check_given(config(a={}, b={"init": "vallex", "tokenizer": "vallex"}))
+        check_given(config(a={}, b={"init": "vallex", "tokenizer": "vallex"}))
 
 
 def test_nothing_steps_in_where_an_original_model_is_fine_tuned() -> None:
@@ -292,10 +293,10 @@ def test_what_a_codec_is_fitted_on() -> None:
 )
 def test_a_model_without_its_table(init: str, tokenizer: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        of.check_given(config(a={"init": init, "tokenizer": tokenizer}))
+        check_given(config(a={"init": init, "tokenizer": tokenizer}))
 
 
 def test_a_table_of_another_tokenizer(tmp_path: Path) -> None:
     init = write_model(tmp_path / "voice")
     with pytest.raises(ValueError, match="is a table of the tokenizer espeak: set `tokenizer: esp"):
-        of.check_given(config(a={"init": init, "tokenizer": "vallex"}))
+        check_given(config(a={"init": init, "tokenizer": "vallex"}))
