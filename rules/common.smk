@@ -9,8 +9,7 @@ from pathlib import Path
 from revoice.config_file import load_config
 from revoice.corpus.index import index_corpus, read_index
 from revoice.corpus.naming import corpus_root, is_known, records
-from revoice.workflow import code, experiments
-from revoice.workflow.given import check_given
+from revoice.workflow import code, experiments, given
 from revoice.workflow.locks import free_stale_locks
 from revoice.workflow.scripts import share_library
 
@@ -18,7 +17,7 @@ share_library()
 
 try:
     CONFIG = load_config(config, " + ".join(map(str, workflow.configfiles)) or "config.yaml")
-    check_given(CONFIG)
+    given.check_given(CONFIG)
 except ValueError as error:
     raise WorkflowError(str(error))
 

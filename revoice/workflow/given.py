@@ -7,17 +7,7 @@ from revoice.codec import check_codec, differences, in_words
 from revoice.config import STARTS, Config
 from revoice.files import read_json
 from revoice.text import load_tokenizer
-from revoice.workflow.experiments import (
-    BASE,
-    K2SYMBOLS,
-    codec_of,
-    codec_said,
-    given_codecs,
-    made,
-    need_encodec,
-    start,
-    symbol_table,
-)
+from revoice.workflow import experiments
 
 
 def check_given(config: Config) -> None:
@@ -34,9 +24,9 @@ def check_given(config: Config) -> None:
             _check_table(config, name)
         _check_codec(config, name)
     for codec in config.codecs:
-        if (needing := need_encodec(config, codec)) and made(codec, "choice.json").get(
-            "name"
-        ) == "world":
+        if (needing := experiments.need_encodec(config, codec)) and experiments.made(
+            codec, "choice.json"
+        ).get("name") == "world":
             raise ValueError(
                 f"experiments.{needing[0]} starts from a model that was trained on EnCodec's codes,"
                 f" but codecs.{codec} has become WORLD, as EnCodec's weights could not be had. Name"
@@ -47,7 +37,7 @@ def check_given(config: Config) -> None:
 
 def _check_base(name: str) -> None:
     beside = ("model.json", "tokenizer.json", "codec.json", "codec.safetensors")
-    for path in (BASE, *map(BASE.with_name, beside)):
+    for path in (experiments.BASE, *map(experiments.BASE.with_name, beside)):
         if not path.is_file():
             raise ValueError(
                 f"experiments.{name} takes the base voice, and {os.path.relpath(path)} is not "
@@ -67,7 +57,7 @@ def _check_path(config: Config, name: str) -> None:
 
 
 def _check_table(config: Config, name: str) -> None:
-    experiment, table = config.experiments[name], symbol_table(config, name)
+    experiment, table = config.experiments[name], experiments.symbol_table(config, name)
     init, where = experiment.init, f"experiments.{name}"
     try:
         found = load_tokenizer(table).name if table else "vallex"
@@ -75,7 +65,7 @@ def _check_table(config: Config, name: str) -> None:
         raise ValueError(f"{where}.init: {error}") from None
     if not table and experiment.tokenizer != found:
         own = init.endswith(".safetensors")
-        missing = Path(init).parent / ("tokenizer.json" if own else K2SYMBOLS)
+        missing = Path(init).parent / ("tokenizer.json" if own else experiments.K2SYMBOLS)
         raise ValueError(
             f"{where}: `init: {init}` with `tokenizer: espeak` needs the symbol table that the "
             f"model was trained with: put it at {missing}"
@@ -87,16 +77,17 @@ def _check_table(config: Config, name: str) -> None:
 
 
 def _check_codec(config: Config, name: str) -> None:
-    init, codec, where = start(config, name), codec_of(config, name), f"experiments.{name}"
-    if init in config.experiments and codec_of(config, init) != codec:
+    init, where = experiments.start(config, name), f"experiments.{name}"
+    codec = experiments.codec_of(config, name)
+    if init in config.experiments and experiments.codec_of(config, init) != codec:
         raise ValueError(
             f"{where}.codec = {codec!r}, but {init}, which it starts from, has "
-            f"{codec_of(config, init)!r}: the same code would mean another sound"
+            f"{experiments.codec_of(config, init)!r}: the same code would mean another sound"
         )
-    said = codec_said(init)
+    said = experiments.codec_said(init)
     if said and codec not in config.codecs:
-        check_codec(read_json(given_codecs(config)[codec]), {"codec": said}, init)
-    there = made(codec, "codec.json")
+        check_codec(read_json(experiments.given_codecs(config)[codec]), {"codec": said}, init)
+    there = experiments.made(codec, "codec.json")
     known = there or ({"name": config.codecs[codec].kind} if codec in config.codecs else {})
     unknown = known.get("name") == "world" and "sha256" in said and not there
     moved = "like" in known and known["like"] == said.get("sha256")
