@@ -117,7 +117,7 @@ class SplitConfig(Section):
     """Train, dev and test: seeded shares of the texts, or whole speakers."""
 
     by: Literal["text", "speaker"] = Field("text", description="what is never in two splits")
-    dev: Share = Field(0.05, description="share of texts or speakers to validate on")
+    dev: Share = Field(0.05, description="share of texts or speakers to validate on; 0: none")
     test: Share = Field(0.05, description="share kept for tables, speech and scores")
     seed: int = Field(1, description="draws the splits, and mixes train")
     dev_speakers: list[str] = Field([], description="these, in place of a share")

@@ -32,6 +32,9 @@ rule fit_codec:
     input:
         choice="results/codecs/{codec}/choice.json",
         cuts=fitting_speech,
+        limits=lambda w: limits_checked(
+            experiments.fitting_corpora(CONFIG, w.codec), f"results/codecs/{w.codec}/codec.json"
+        ),
     output:
         codec="results/codecs/{codec}/codec.json",
         weights="results/codecs/{codec}/codec.safetensors",
@@ -62,6 +65,9 @@ rule encode:
         audio="results/corpora/{corpus}/audio/{shard}",
         codec="results/codecs/{codec}/codec.json",
         weights="results/codecs/{codec}/codec.safetensors",
+        limits=lambda w: limits_checked(
+            [w.corpus], f"results/corpora/{w.corpus}/codes/{w.codec}/{w.shard}.jsonl.gz"
+        ),
     output:
         cuts="results/corpora/{corpus}/codes/{codec}/{shard}.jsonl.gz",
         codes="results/corpora/{corpus}/codes/{codec}/{shard}.h5",

@@ -6,6 +6,7 @@ import signal
 from functools import partial
 from pathlib import Path
 
+from revoice.config import SPLITS
 from revoice.config_file import load_config
 from revoice.corpus.index import index_corpus, read_index
 from revoice.corpus.naming import corpus_root, is_known, records
@@ -122,6 +123,12 @@ def fitting_speech(w):
         return ancient(before_update(cuts))
     corpora = experiments.fitting_corpora(CONFIG, w.codec)
     return expand("results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=corpora)
+
+
+def limits_checked(corpora, made):
+    """That limits leave something of corpora; to what is made no reason to run: see `index_for`."""
+    files = expand("results/corpora/{corpus}/limits.done", corpus=corpora)
+    return ancient(before_update(files)) if os.path.exists(made) else files
 
 
 def of_text(w):

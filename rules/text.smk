@@ -1,14 +1,8 @@
 rule tokenize_text:
     input:
-        train=lambda w: expand(
-            "results/corpora/{corpus}/cuts_train.jsonl.gz", corpus=of_text(w).corpora
-        ),
-        dev=lambda w: expand(
-            "results/corpora/{corpus}/cuts_dev.jsonl.gz", corpus=of_text(w).corpora
-        ),
-        test=lambda w: expand(
-            "results/corpora/{corpus}/cuts_test.jsonl.gz", corpus=of_text(w).corpora
-        ),
+        train=lambda w: experiments.manifests_of(CONFIG, TEXTS[w.text], "train"),
+        dev=lambda w: experiments.manifests_of(CONFIG, TEXTS[w.text], "dev"),
+        test=lambda w: experiments.manifests_of(CONFIG, TEXTS[w.text], "test"),
         base=lambda w: experiments.symbol_table(CONFIG, TEXTS[w.text]) or [],
     output:
         tokenizer="results/text/{text}/tokenizer.json",

@@ -1,3 +1,42 @@
+# Before a corpus is encoded, or a codec fitted to it. Codes do not depend on limits, which are an
+# experiment's: what is there stays, and select_cuts says the same of it.
+rule check_limits:
+    input:
+        lambda w: {
+            path
+            for name in experiments.training_on(CONFIG, w.corpus)
+            for split in SPLITS
+            for path in experiments.manifests_of(CONFIG, name, split)
+        },
+    output:
+        touch("results/corpora/{corpus}/limits.done"),
+    log:
+        log="logs/check_limits/{corpus}.log",
+        excluded="logs/check_limits/{corpus}.csv",  # where nothing is left
+    benchmark:
+        "results/benchmarks/check_limits/{corpus}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(30),
+    params:
+        experiments=lambda w: {
+            name: section(CONFIG.experiments[name].limits)
+            for name in experiments.training_on(CONFIG, w.corpus)
+        },
+        manifests=lambda w: {
+            name: {split: experiments.manifests_of(CONFIG, name, split) for split in SPLITS}
+            for name in experiments.training_on(CONFIG, w.corpus)
+        },
+        validated=experiments.validated(CONFIG),
+        code=code_of("check_limits"),
+    message:
+        "{wildcards.corpus}: whether limits leave any of its cuts"
+    script:
+        "../scripts/check_limits.py"
+
+
 rule select_cuts:
     input:
         train=lambda w: f"results/text/{experiments.text_of(CONFIG, w.experiment)}/cuts_train.jsonl.gz",
@@ -13,7 +52,8 @@ rule select_cuts:
         digests="results/{experiment}/cuts/digests.json",
         excluded="results/{experiment}/cuts/excluded.csv",
     log:
-        "logs/select_cuts/{experiment}.log",
+        log="logs/select_cuts/{experiment}.log",
+        excluded="logs/select_cuts/{experiment}.csv",  # where nothing is left
     benchmark:
         "results/benchmarks/select_cuts/{experiment}.tsv"
     conda:
@@ -23,6 +63,7 @@ rule select_cuts:
         runtime=grown(60),
     params:
         limits=lambda w: section(CONFIG.experiments[w.experiment].limits),
+        validated=experiments.validated(CONFIG),
         seed=CONFIG.split.seed,
         code=code_of("select_cuts"),
     message:

@@ -16,7 +16,8 @@ script_logging(snakemake)
 claim_gpus(snakemake.resources.get("gpu", 0))
 given, settings = snakemake.input, snakemake.params.evaluation
 ar, nar, meta, tokenizer = load_trained(given.model, given.tokenizer, given.codec, given.test)
-splits = {split: given[split] for split in SPLITS}
+counts = {split: sum(1 for _ in CutSet.from_jsonl_lazy(given[split])) for split in SPLITS}
+splits = {split: given[split] for split, count in counts.items() if count}
 measured = partial(
     evaluate,
     batch_seconds=settings["batch_seconds"],
@@ -27,15 +28,15 @@ measured = partial(
 )
 results = measured({"ar": ar, "nar": nar}, splits)
 if given.get("init_ar"):
-    initial, held_out = snakemake.params.initial, {split: splits[split] for split in SPLITS[1:]}
+    initial = snakemake.params.initial
+    held_out = {split: path for split, path in splits.items() if split != "train"}
     results["initial"] = {}
     for part, seed in initial["seeds"].items():
         stem = str(Path(given[f"init_{part}"]).with_suffix(""))
         start, _ = load_initial(part, stem, initial["languages"], tokenizer.num_symbols, seed)
         results["initial"] |= measured({part: start}, held_out)
-counts = [f"{sum(1 for _ in CutSet.from_jsonl_lazy(p))} {name}" for name, p in splits.items()]
 results["made_by"] = provenance(
-    f"{snakemake.params.corpora}: {', '.join(counts)} cuts",
+    f"{snakemake.params.corpora}: {', '.join(f'{n} {split}' for split, n in counts.items())} cuts",
     read_json(given.codec),
     meta,
     given.model,

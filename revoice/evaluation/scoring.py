@@ -25,6 +25,8 @@ KINDS = {
     "synthesis": "Synthesis",
 }
 COLUMNS = ["id", "text", "language", "speaker", "prompt_id", "prompt", *KINDS]
+CLIPS = ["id", "text", "language", "speaker", "prompt_id", "prompt", "kind", "wav"]
+CLIPS += ["transcript", "similarity", "dnsmos", "duration", "notes", "words", "errors", "heard_by"]
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +84,8 @@ def score_sentences(
     seconds = time.perf_counter() - started
     log.info("%d clips in %.1f s, %.2f s each", len(rows), seconds, seconds / max(len(rows), 1))
     both = zip(rows, measured, strict=True)
-    clips = pd.DataFrame([_counted(row | values, by["heard_by"]) for row, values in both])
+    counted = [_counted(row | values, by["heard_by"]) for row, values in both]
+    clips = pd.DataFrame(counted, columns=None if counted else CLIPS)
     return clips, summarize(clips, config, by)
 
 

@@ -20,6 +20,9 @@ from revoice.text.framing import frame, frame_lengths
 
 log = logging.getLogger(__name__)
 
+SPOKEN = ["id", "text", "language", "speaker", "prompt_id", "recording", "prompt"]
+SPOKEN += ["reconstruction", "synthesis", "seed", "ended", "frames"]
+
 
 @dataclass(frozen=True)
 class Utterance:
@@ -78,7 +81,7 @@ def choose_utterances(
     prompt_seconds: float,
     seed: int,
 ) -> list[Utterance]:
-    """Utterances of the test split, then `extra` texts in the voice of the first.
+    """Utterances of the test split, then `extra` texts in the voice of the first (or of train's).
 
     The prompt is a recording of the same speaker: of train, or where train has none, another one
     of test. It is drawn from the eight whose length is nearest above `prompt_seconds`; where all
@@ -91,6 +94,8 @@ def choose_utterances(
         chosen = sorted(random.Random(seed).sample(chosen, count), key=lambda cut: cut.id)
     of_speaker: dict[str, list[Cut]] = {cut.supervisions[0].speaker: [] for cut in chosen}
     for cut in train:
+        if not chosen and not of_speaker:
+            of_speaker[cut.supervisions[0].speaker] = []
         if cut.supervisions[0].speaker in of_speaker:
             of_speaker[cut.supervisions[0].speaker].append(cut)
     for speaker, candidates in of_speaker.items():
@@ -113,10 +118,11 @@ def choose_utterances(
         said = cut.supervisions[0]
         prompt = prompt_for(cut.id, said.speaker)
         utterances.append(Utterance(cut.id, said.text, said.language, said.speaker, prompt, cut))
+    voice = chosen[0].supervisions[0].speaker if chosen else next(iter(of_speaker))
     for number, text in enumerate(extra, 1):
-        name, first = f"extra-{number}", utterances[0]
-        prompt = prompt_for(name, first.speaker)
-        utterances.append(Utterance(name, text, first.language, first.speaker, prompt))
+        prompt = prompt_for(name := f"extra-{number}", voice)
+        language = (chosen[0] if chosen else prompt).supervisions[0].language
+        utterances.append(Utterance(name, text, language, voice, prompt))
     return utterances
 
 
@@ -157,4 +163,4 @@ def write_spoken(
             synthesis = decoded(result.codes, file) if frames else None
             told = {"seed": seed, "ended": result.ended, "frames": frames}
             rows.append(known | {"synthesis": synthesis} | told)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=SPOKEN)

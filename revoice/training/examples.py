@@ -12,7 +12,6 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 
 from revoice.codec.identity import codec_of_codes, identity
-from revoice.config import LimitsConfig
 from revoice.text import Tokenizer
 from revoice.text.cuts import check_tokens
 
@@ -54,26 +53,6 @@ def check_codes(path: str | Path, codec: Mapping[str, Any]) -> None:
             f"{path} holds codes of the codec {stored}, but the experiment's is {expected}: "
             "the same code would mean another sound. Remove the file, and run again."
         )
-
-
-def exclusion_reason(cut: Cut, limits: LimitsConfig) -> str | None:
-    """Why a cut is no good for training, or None."""
-    symbols, frames = len(cut.supervisions[0].tokens), cut.codes.shape[0]
-    least, most = limits.min_frames_per_symbol, limits.max_frames_per_symbol
-    reasons = {
-        f"shorter than {limits.min_seconds:g} s": cut.duration < limits.min_seconds,
-        f"longer than {limits.max_seconds:g} s": cut.duration > limits.max_seconds,
-        "no text symbols": not symbols,
-        f"fewer than {least:g} frames per text symbol": frames < least * symbols,
-        f"more than {most:g} frames per text symbol": frames > most * symbols,
-    }
-    return next((reason for reason, applies in reasons.items() if applies), None)
-
-
-def excluded_row(cut: Cut, reason: str) -> dict[str, Any]:
-    """A row of the list of cuts that were left out."""
-    sizes = {"symbols": len(cut.supervisions[0].tokens), "frames": cut.codes.shape[0]}
-    return {"id": cut.id, "seconds": round(cut.duration, 3), **sizes, "reason": reason}
 
 
 def digest_cuts(path: str | Path) -> str:

@@ -38,7 +38,7 @@ class Run:
     meta: dict[str, Any]
     dataset: CodesDataset
     sampler: Sampler
-    dev_cuts: CutSet
+    dev_cuts: CutSet | None  # none: it is not validated
     total_steps: int
     autocast: Callable[[], torch.autocast]
     state: TrainState
@@ -79,7 +79,8 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
     autocast = partial(torch.autocast, ranks.device.type, dtype, enabled=dtype != torch.float32)
     check_memory(job.part, model, dataset, largest, ranks.device, autocast, config.batch_seconds)
     dev_cuts = CutSet.from_jsonl_lazy(job.dev_cuts)
-    return Run(model, meta, dataset, sampler, dev_cuts, total_steps, autocast, state)
+    some = dev_cuts if any(True for _ in dev_cuts) else None
+    return Run(model, meta, dataset, sampler, some, total_steps, autocast, state)
 
 
 def make_model(job: Job, config: TrainConfig) -> tuple[AR | NAR, dict[str, Any]]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from lhotse import CutSet
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
@@ -70,13 +71,15 @@ def train(job: Job) -> dict[str, Any]:
         with closing(told) as metrics:
             loop(job, run, metrics, stop)
 
-        # What comes out: the weights with the best dev loss
+        # What comes out: the weights with the best dev loss, or the last
+        if run.dev_cuts is None:
+            averages.keep_best()
         assign(averages.trained, averages.best)
         merge_lora(model)
         summary = {
             "steps": here.step,
             "epochs": here.epoch,
-            **{key: getattr(here, key) for key in BEST},
+            **{key: getattr(here, key) if here.best_step else None for key in BEST},
             "seconds": round(here.seconds, 1),
             "peak_memory_mb": peak_memory_mb(),
             "device": torch.cuda.get_device_name() if ranks.device.type == "cuda" else "cpu",
@@ -102,8 +105,8 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
         done, interrupted = here.ended(config), ranks.any_rank(stop.is_set())
         every = config.valid_every
         due = done or (here.step % every == 0 if every else here.batches == 0)
-        if due and here.validated < here.step and not interrupted:
-            sums = validate(part, run, stop)
+        if run.dev_cuts is not None and due and here.validated < here.step and not interrupted:
+            sums = validate(part, run, run.dev_cuts, stop)
             interrupted = ranks.any_rank(stop.is_set())
             if not interrupted:
                 sums = ranks.all_reduce_sum(sums)
@@ -163,7 +166,7 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
             here.interval, here.interval_seconds = [0.0] * 5, 0.0
 
 
-def validate(part: Part, run: Run, stop: threading.Event) -> Tensor:
+def validate(part: Part, run: Run, dev_cuts: CutSet, stop: threading.Event) -> Tensor:
     """This rank's share of the sums over the dev cuts, as `measure` gives them.
 
     (1, 4); the AR's are (3, 4), with those of `measure_swapped`.
@@ -171,7 +174,7 @@ def validate(part: Part, run: Run, stop: threading.Event) -> Tensor:
     ranks, model = run.state.ranks, run.model
     who, how = (ranks.rank, ranks.world_size), (ranks.device, run.autocast, stop.is_set)
 
-    mine = ordered_batches(run.dev_cuts, run.state.config.batch_seconds, *who)
+    mine = ordered_batches(dev_cuts, run.state.config.batch_seconds, *who)
     batches = load_batches(run.dataset, mine)
     first = list(islice(batches, len(range(ranks.rank, SWAPPED, ranks.world_size))))
     with run.state.averages.swapped_weights():

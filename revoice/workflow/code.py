@@ -37,7 +37,9 @@ READS = {
     "export_checkpoint": f"{MODEL} model.pretrained",
     "assemble": f"codec.identity {MODEL}",
     "pack": f"{MODEL} model.pack",
-    "select_cuts": "codec.identity training.align training.examples training.mixing",
+    "check_limits": "training.limits",
+    "select_cuts": "codec.identity training.align training.examples training.limits "
+    "training.mixing",
     "train": f"codec.files codec.identity {MODEL} model.finetune model.losses text.framing "
     "training.data training.distributed training.examples training.job "
     "training.launch training.metrics training.mixing training.objective training.optim "

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-from revoice.config import ORIGINALS, Config, Part, TrainConfig
+from revoice.config import ORIGINALS, Config, Part, Split, TrainConfig
 from revoice.files import RESOURCES, read_json
 from revoice.workflow.code import codec_code
 
@@ -42,6 +42,17 @@ def text_of(config: Config, name: str) -> str:
         init = start(config, name)
         text += f"@{init if init in config.experiments else given_name(init)}"
     return bounded(text)
+
+
+def training_on(config: Config, corpus: str) -> list[str]:
+    """The experiments that train on a corpus, in their order."""
+    return [name for name, experiment in config.experiments.items() if corpus in experiment.corpora]
+
+
+def manifests_of(config: Config, name: str, split: Split) -> list[str]:
+    """The manifests of a split of an experiment's corpora."""
+    corpora = config.experiments[name].corpora
+    return [f"results/corpora/{corpus}/cuts_{split}.jsonl.gz" for corpus in corpora]
 
 
 def tokenizer_of(config: Config, name: str) -> str:
@@ -206,6 +217,11 @@ def fitting_corpora(config: Config, codec: str) -> list[str]:
     if not (using := experiments_with(config, codec)):
         raise ValueError(f"no experiment takes codecs.{codec}: name its corpora in `fit`")
     return list(config.experiments[using[0]].corpora)
+
+
+def validated(config: Config) -> bool:
+    """Whether trainings need cuts to be validated on, as the splits are configured."""
+    return bool(config.split.dev or config.split.dev_speakers)
 
 
 def training_inputs(config: Config, name: str, part: Part) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Whether models that are given as files fit the experiments that start from them."""
+"""Whether what is given fits together: models and experiments that start from them, splits."""
 
 import os
 from pathlib import Path
@@ -14,9 +14,15 @@ def check_given(config: Config) -> None:
     """That models fit the experiments that start from them, as far as files tell by now.
 
     Raises ValueError: no base voice, no symbol table, one of another tokenizer, codes of another
-    codec, a path to what an experiment leaves.
+    codec, a path to what an experiment leaves; `early_stopping` where nothing is validated.
     """
     for name, experiment in config.experiments.items():
+        for part, train in (("ar", experiment.ar), ("nar", experiment.nar)):
+            if train and train.early_stopping and not experiments.validated(config):
+                raise ValueError(
+                    f"experiments.{name}.{part}.early_stopping looks at the dev split, and "
+                    "`split: {dev: 0}` leaves none: set it to null"
+                )
         if "base" in (experiment.init, experiment.codec):
             _check_base(name)
         if experiment.init not in {*STARTS, *config.experiments}:

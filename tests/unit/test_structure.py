@@ -84,11 +84,11 @@ def test_scripts_are_short() -> None:
 
 
 def test_shared_rules_are_short() -> None:
-    assert not longer([ROOT / "rules/common.smk"], 150)
+    assert not longer([ROOT / "rules/common.smk"], 160)
 
 
 def test_library_is_small() -> None:
-    assert sum(map(lines, LIBRARY)) <= 11_400
+    assert sum(map(lines, LIBRARY)) <= 11_600
 
 
 def test_no_circle_among_modules() -> None:

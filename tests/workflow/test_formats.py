@@ -1,5 +1,6 @@
 """One folder with good and bad files, through the rules that read it."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,70 @@ def test_strict_mode_fails_and_says_why(folder: Path, snakemake: Callable[..., A
     (folder / "recordings" / "untold.txt").write_text("Told at last.")
     snakemake(folder, TARGET).succeeded()
     assert pd.read_csv(folder / TARGET).empty
+
+
+def lengthened(folder: Path, name: str, seconds: float) -> None:
+    """A recording of noise with a transcript."""
+    (folder / "recordings").mkdir(exist_ok=True)
+    noise = 0.1 * np.random.default_rng(2).standard_normal(int(24000 * seconds))
+    soundfile.write(folder / "recordings" / f"{name}.wav", noise, 24000)
+    (folder / "recordings" / f"{name}.txt").write_text(f"This is number {name}.")
+
+
+def trained(**split: float) -> dict[str, Any]:
+    """A configuration that trains for two steps."""
+    stage = {"steps": 2, "batch_seconds": 30}
+    experiment = {
+        "corpora": ["mine"],
+        "codec": "world",
+        "model": {"width": 32, "layers": 1, "heads": 2},
+        "limits": {"min_frames_per_symbol": 0, "max_frames_per_symbol": 1000},
+        "ar": stage,
+        "nar": stage,
+    }
+    unscored = {"recognizer": None, "similarity": None, "dnsmos": None}
+    return configuration(strict=False) | {
+        "split": split,
+        "experiments": {"demo": experiment},
+        "score": unscored,
+    }
+
+
+def test_too_long_for_the_limits(tmp_path: Path, snakemake: Callable[..., Any]) -> None:
+    """It is said before anything is fitted or encoded."""
+    for name in "abcd":
+        lengthened(tmp_path, name, 21)
+    run = snakemake(tmp_path, config=trained(dev=0.3, test=0.3))
+    assert run.returncode != 0
+    assert re.search(
+        r"experiments.demo.limits.max_seconds = 20: (\d) of \1 cuts are longer", run.output
+    )
+    assert not {job.split()[0] for job in run.jobs} & {
+        "fit_codec",
+        "encode",
+        "select_cuts",
+        "train_ar",
+    }
+    listed = pd.read_csv(tmp_path / "logs/check_limits/mine.csv")
+    assert sorted(listed["id"]) == [f"mine-{name}" for name in "abcd"]
+
+
+def test_one_recording(tmp_path: Path, snakemake: Callable[..., Any]) -> None:
+    """Where one cannot be held out, that is said, and how to go on without."""
+    lengthened(tmp_path, "one", 10)
+    run = snakemake(tmp_path, config=trained(dev=0.1, test=0.1))
+    assert run.returncode != 0
+    assert "experiments.demo: no cut is in dev, of 1 in all" in run.output
+    assert "`split: {dev: 0}` trains without validation" in run.output
+    snakemake(tmp_path, config=trained(dev=0, test=0.1)).succeeded()
+    table = (tmp_path / "results/demo/table.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in table[1:3]] == ["AR Train", "NAR Train"]
+    assert not any("Valid" in row or "Test" in row for row in table)
+    assert pd.read_csv(tmp_path / "results/demo/sentences.csv").empty
+    assert "1 train, 0 dev, 0 test cuts" in (tmp_path / "results/demo/table.md").read_text()
+    page = (tmp_path / "results/index.html").read_text()
+    assert "demo" in page
+    assert snakemake(tmp_path).succeeded().jobs == []
 
 
 def test_a_configuration_with_a_fault(folder: Path, snakemake: Callable[..., Any]) -> None:

@@ -10,7 +10,6 @@ import h5py
 import pytest
 from lhotse import CutSet
 
-from revoice.config import LimitsConfig
 from revoice.text.espeak import EspeakTokenizer
 from revoice.training import examples
 from tests.helpers.synthetic import write_cuts
@@ -66,31 +65,6 @@ def test_codes_of_an_earlier_version_are_taken_with_a_warning(
 def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="tokenized with espeak:444"):
         attached(tmp_path, shard(tmp_path, CODEC, f"espeak:{'4' * 64}"))
-
-
-@pytest.fixture
-def cuts(tmp_path: Path) -> CutSet:
-    return CutSet.from_jsonl_lazy(write_cuts(tmp_path, 3))
-
-
-def test_exclusion_gives_a_reason(cuts: CutSet) -> None:
-    cut = next(iter(cuts))
-    frames, symbols = cut.codes.shape[0], len(cut.supervisions[0].tokens)
-    cases = {
-        "shorter than 9 s": {"min_seconds": 9},
-        "longer than 0.1 s": {"max_seconds": 0.1, "min_seconds": 0},
-        "fewer than 6 frames per text symbol": {"min_frames_per_symbol": 6},
-        "more than 4 frames per text symbol": {"max_frames_per_symbol": 4},
-    }
-    assert examples.exclusion_reason(cut, LimitsConfig(min_seconds=0)) is None
-    for reason, values in cases.items():
-        limits = LimitsConfig(**({"min_seconds": 0} | values))
-        assert examples.exclusion_reason(cut, limits) == reason
-    row = examples.excluded_row(cut, "why")
-    assert (row["id"], row["frames"], row["symbols"]) == (cut.id, frames, symbols)
-    assert row["reason"] == "why"
-    cut.supervisions[0].custom["tokens"] = []
-    assert examples.exclusion_reason(cut, LimitsConfig(min_seconds=0)) == "no text symbols"
 
 
 def test_the_digest_of_a_manifest_is_of_contents(tmp_path: Path) -> None:

@@ -107,6 +107,21 @@ def test_outputs_are_the_weights_with_the_best_dev_loss(make_job: Callable[..., 
     assert 0.7 * frames < result["train"]["quantizers"]["1"]["positions"] < 0.8 * frames
 
 
+@pytest.mark.parametrize("average", [None, "ema"])
+def test_without_validation_the_last_weights_are_the_model(
+    make_job: Callable[..., Job], tmp_path: Path, average: str | None
+) -> None:
+    none = write_cuts(tmp_path / "none", 0)
+    job = make_job(dev_cuts=none, average=average, run="none")
+    summary = train(job)
+    assert metrics(job, "dev").empty
+    assert {summary[key] for key in ("best_step", "best_epoch", "best_loss")} == {None}
+    assert json.loads((Path(job.out).parent / "training.json").read_text())["best_loss"] is None
+    watched = make_job(run="b", average=average, valid_every=25)  # which is its last
+    train(watched)
+    assert weights(job) == weights(watched)
+
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "ar": {"part": "ar", "dropout": 0.1, "average": "ema", "schedule": "cosine"},
     "nar": {"part": "nar", "accumulate": 2, "optimizer": "scaled_adam", "schedule": "eden"},
