@@ -5,7 +5,7 @@ import itertools
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,8 +113,26 @@ def _encode(codec: Codec, cuts: list[MonoCut]) -> list[NDArray[np.int16]]:
         return [codec.encode(load_mono(cut, codec.sample_rate)) for cut in cuts]
     codes: list[NDArray[np.int16]] = []
     for batch in _batches(cuts, BATCH_SECONDS[codec.device]):
-        codes += encode_batch(codec, [load_mono(cut, codec.sample_rate) for cut in batch])
+        codes += encode_batch(codec, [_Audio(cut, codec.sample_rate) for cut in batch])
     return codes
+
+
+@dataclass(frozen=True)
+class _Audio:
+    """The samples of a cut, of which those are read that are asked for."""
+
+    cut: MonoCut
+    rate: int
+
+    def __len__(self) -> int:
+        return self.cut.num_samples
+
+    def __getitem__(self, part: slice) -> NDArray[np.float32]:
+        first, last, _ = part.indices(len(self))
+        if (first, last) == (0, len(self)):
+            return load_mono(self.cut, self.rate)
+        seconds = {"offset": first / self.rate, "duration": (last - first) / self.rate}
+        return load_mono(self.cut.truncate(**seconds, preserve_id=True), self.rate)
 
 
 def _batches(cuts: Iterable[MonoCut], seconds: float) -> Iterator[list[MonoCut]]:

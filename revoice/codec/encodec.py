@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -43,6 +43,18 @@ SHORT = 7  # frames; the last convolution's padding mirrors 6, shorter recording
 ROWS = {"cpu": 1, "cuda": 128}  # segments in one pass of the convolutions
 REMEMBERED = {"cpu": 8, "cuda": 128}  # recordings in one pass of the LSTM
 STEPS = 25  # frames of them at once
+WINDOW = 30 * SEGMENT  # frames of a recording that are in memory: a minute
+MIRRORED = SHORT - 1  # frames that the last convolution sees before each
+
+
+State: TypeAlias = tuple[Tensor, Tensor]
+
+
+class Samples(Protocol):
+    """A recording (N,), which gives float32 samples by slices: an array, or what reads a file."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> NDArray[np.float32]: ...
 
 
 class EncodecCodec(ResidualCodec):
@@ -104,44 +116,68 @@ def convert(published: str | Path, path: str | Path) -> None:
 @torch.inference_mode()
 # On a GPU as on a CPU: TF32 would change codes.
 @torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-def encode_batch(
-    codec: EncodecCodec, recordings: Sequence[NDArray[np.float32]]
-) -> list[NDArray[np.int16]]:
+def encode_batch(codec: EncodecCodec, recordings: Sequence[Samples]) -> list[NDArray[np.int16]]:
     """Codes of several recordings; on a CPU the same as one by one.
 
     The strided convolutions are causal and see less than three frames back: recordings go through
-    them in segments of two seconds, which bounds memory and makes batches without padding. The
-    LSTM, which remembers everything, then reads whole recordings side by side; ones of similar
-    length waste least.
+    them in segments of two seconds, which makes batches without padding. The LSTM, which remembers
+    everything, then reads recordings side by side; ones of similar length waste least. A minute of
+    each is in memory at a time, with what the LSTM remembers of those before.
 
     Each is (N,) float32 mono samples at 24 kHz, its codes (ceil(N / 320), 8) int16.
     """
-    checked = [_checked(samples) for samples in recordings]
-    frames = [-(-len(samples) // HOP) for samples in checked]
-    codes = [np.zeros((0, codec.num_quantizers), np.int16) for _ in checked]
+    frames = [-(-len(samples) // HOP) for samples in recordings]
+    codes = [np.zeros((0, codec.num_quantizers), np.int16) for _ in recordings]
     encoder, device = codec._model.encoder.model, codec._device
-    strided, slstm, last = encoder[:-3], encoder[-3], encoder[-2:]
     with _one_thread(device):
         for i, count in enumerate(frames):
-            if 0 < count < SHORT:
-                codes[i] = _quantise(codec, encoder(checked[i].to(device)[None, None]))
+            if count < SHORT:
+                samples = _checked(recordings[i][: count * HOP])
+                if count:
+                    codes[i] = _quantise(codec, encoder(samples.to(device)[None, None]))
         long = [i for i, count in enumerate(frames) if count >= SHORT]
-        seen = _convolved(strided, [checked[i] for i in long], device)
-        remembered = _remembered(slstm.lstm, seen, REMEMBERED[device.type])
-        for i, now, before in zip(long, seen, remembered, strict=True):
-            codes[i] = _quantise(codec, last((now + before).T[None]))
+        rows = REMEMBERED[device.type]
+        for group in (long[at : at + rows] for at in range(0, len(long), rows)):
+            found = _in_windows(codec, [recordings[i] for i in group])
+            for i, of_recording in zip(group, found, strict=True):
+                codes[i] = of_recording
     return codes
 
 
+def _in_windows(codec: EncodecCodec, recordings: Sequence[Samples]) -> list[NDArray[np.int16]]:
+    """Codes of recordings of `SHORT` frames and more, at most as many as the LSTM reads at once."""
+    encoder, device = codec._model.encoder.model, codec._device
+    strided, lstm, last = encoder[:-3], encoder[-3].lstm, encoder[-2:]
+    codes: list[list[NDArray[np.int16]]] = [[] for _ in recordings]
+    ends = [torch.zeros(0, 512, device=device) for _ in recordings]  # of the window before
+    state = None
+    for at in range(0, max(-(-len(samples) // HOP) for samples in recordings), WINDOW):
+        seen = _convolved(strided, recordings, at, device)
+        remembered, state = _remembered(lstm, seen, REMEMBERED[device.type], state)
+        for i, (now, before) in enumerate(zip(seen, remembered, strict=True)):
+            if len(now):
+                whole = torch.cat((ends[i], now + before))
+                codes[i].append(_quantise(codec, last(whole.T[None])[..., len(ends[i]) :]))
+                ends[i] = whole[-MIRRORED:]
+    return [np.concatenate(parts) for parts in codes]
+
+
 def _convolved(
-    strided: torch.nn.Sequential, recordings: Sequence[Tensor], device: torch.device
+    strided: torch.nn.Sequential, recordings: Sequence[Samples], first: int, device: torch.device
 ) -> list[Tensor]:
-    """Samples (N,) of each recording to (ceil(N / 320), 512)."""
-    frames = [-(-len(samples) // HOP) for samples in recordings]
+    """Samples (N,) of each recording to (frames, 512), of the window from the frame `first` on."""
+    frames = [max(0, min(-(-len(x) // HOP) - first, WINDOW)) for x in recordings]
     rows: list[tuple[int, int, int]] = []  # recording, first frame with context, first without
+    pieces: list[Tensor] = []
     for i, count in enumerate(frames):
-        rows += [(i, max(0, at - CONTEXT), at) for at in range(0, count, SEGMENT)]
-    pieces = [recordings[i][start * HOP : (at + SEGMENT) * HOP] for i, start, at in rows]
+        if not count:
+            continue
+        begin = max(0, first - CONTEXT)
+        window = _checked(recordings[i][begin * HOP : (first + count) * HOP])
+        for at in range(0, count, SEGMENT):
+            start = max(0, first + at - CONTEXT)
+            rows.append((i, start, first + at))
+            pieces.append(window[(start - begin) * HOP : (first + at + SEGMENT - begin) * HOP])
     features: dict[tuple[int, int], Tensor] = {}
     order = sorted(range(len(rows)), key=lambda row: len(pieces[row]))
     size = ROWS[device.type]
@@ -151,9 +187,10 @@ def _convolved(
         outputs = _convolve(strided, batch.to(device), lengths)
         for row, output in zip(group, outputs, strict=True):
             i, start, at = rows[row]
-            features[i, at] = output[:, at - start : min(at + SEGMENT, frames[i]) - start]
+            features[i, at] = output[:, at - start : min(at + SEGMENT, first + frames[i]) - start]
+    none = torch.zeros(512, 0, device=device)
     return [
-        torch.cat([features[i, at] for at in range(0, count, SEGMENT)], dim=1).T
+        torch.cat([none, *(features[i, first + at] for at in range(0, count, SEGMENT))], dim=1).T
         for i, count in enumerate(frames)
     ]
 
@@ -170,26 +207,24 @@ def _one_thread(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _remembered(lstm: torch.nn.LSTM, sequences: Sequence[Tensor], rows: int) -> list[Tensor]:
-    """What an LSTM gives for sequences (T, 512), several side by side.
+def _remembered(
+    lstm: torch.nn.LSTM, sequences: Sequence[Tensor], rows: int, state: State | None
+) -> tuple[list[Tensor], State | None]:
+    """What an LSTM gives for sequences (T, 512) side by side, and its state after them.
 
     It always sees `rows` of them and `STEPS` steps, filled up with zeros: where every product has
     one shape, a row's result depends on that row alone.
     """
-    results: list[Tensor] = []
-    for first in range(0, len(sequences), rows):
-        group = sequences[first : first + rows]
-        length = -(-max(map(len, group)) // STEPS) * STEPS
-        batch = group[0].new_zeros(length, rows, group[0].shape[1])
-        for row, sequence in enumerate(group):
-            batch[: len(sequence), row] = sequence
-        state, pieces = None, []
-        for at in range(0, length, STEPS):
-            piece, state = lstm(batch[at : at + STEPS], state)
-            pieces.append(piece)
-        whole = torch.cat(pieces)
-        results += [whole[: len(sequence), row] for row, sequence in enumerate(group)]
-    return results
+    length = -(-max(map(len, sequences)) // STEPS) * STEPS
+    batch = sequences[0].new_zeros(length, rows, sequences[0].shape[1])
+    for row, sequence in enumerate(sequences):
+        batch[: len(sequence), row] = sequence
+    pieces = []
+    for at in range(0, length, STEPS):
+        piece, state = lstm(batch[at : at + STEPS], state)
+        pieces.append(piece)
+    whole = torch.cat(pieces)
+    return [whole[: len(sequence), row] for row, sequence in enumerate(sequences)], state
 
 
 def _checked(samples: NDArray[np.float32]) -> Tensor:

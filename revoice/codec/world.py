@@ -137,7 +137,7 @@ class WorldCodec(ResidualCodec):
         power = np.exp(self._floor)
         envelope = np.maximum(_envelope(parameters[:, ENERGY:]) - power, power / 100)
         if self._channel is not None:
-            envelope *= _envelope(self._channel[None])
+            envelope *= _envelope(self._channel[None].astype(np.float64))
         aperiodicity = pyworld.decode_aperiodicity(
             np.ascontiguousarray(np.minimum(parameters[:, APERIODICITY], 0)), RATE, FFT
         )

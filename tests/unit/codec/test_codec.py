@@ -378,6 +378,43 @@ def test_encodec_agrees_with_the_package(package_model: Any, encodec: EncodecCod
     assert different <= 0.005 * total
 
 
+class Asked:
+    """Samples that know the longest part of them that was asked for at once."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples, self.longest = samples, 0
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, part: slice) -> Samples:
+        given = self.samples[part]
+        self.longest = max(self.longest, len(given))
+        return given
+
+
+def test_encodec_reads_long_audio_in_windows(
+    encodec: EncodecCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = 2 * SEGMENT * 320
+    lengths = [edge, edge + 1, edge + 320, 2 * edge - 5, 3 * edge + 321, 4000]
+    recordings = [speech_like(14, i)[:length] for i, length in enumerate(lengths)]
+    whole = encode_batch(encodec, recordings)
+    monkeypatch.setattr("revoice.codec.encodec.WINDOW", 2 * SEGMENT)
+    asked = [Asked(samples) for samples in recordings]
+    same = np.concatenate(
+        [
+            (codes == expected).all(1)
+            for codes, expected in zip(encode_batch(encodec, asked), whole, strict=True)
+        ]
+    )
+    assert len(same) == sum(-(-length // 320) for length in lengths)
+    assert same.mean() >= 0.999
+    assert max(samples.longest for samples in asked) <= edge + 3 * 320
+    alone = encode_batch(encodec, recordings[4:5])[0]
+    assert (alone == encode_batch(encodec, recordings)[4]).all()
+
+
 def test_encodec_decodes_as_the_package(package_model: Any, encodec: EncodecCodec) -> None:
     codes = encodec.encode(speech_like(2, 1))
     with torch.no_grad():
