@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 from revoice.config import CorpusConfig, SplitConfig
 from revoice.corpus.manifests import write_manifests
+from revoice.corpus.shards import remove_gone
 from revoice.files import TEXTS, atomic
 from revoice.workflow.scripts import script_logging
 
@@ -33,3 +34,4 @@ with atomic(snakemake.output.files) as temporary:
     files.to_csv(temporary, index=False)
 with atomic(snakemake.output.rejected) as temporary:
     files.loc[files["reason"].notna(), ["path", "reason"]].to_csv(temporary, index=False)
+remove_gone(Path(snakemake.output.train).parent, shards)

@@ -20,7 +20,7 @@ def cuts_of(split):
     return chain.from_iterable(CutSet.from_jsonl_lazy(path) for path in snakemake.input[split])
 
 
-said = [(cut.supervisions[0].text, cut.supervisions[0].language) for cut in cuts_of("train")]
+said = ((cut.supervisions[0].text, cut.supervisions[0].language) for cut in cuts_of("train"))
 base = load_tokenizer(snakemake.input.base) if snakemake.input.base else None
 if snakemake.params.tokenizer == "espeak":
     tokenizer = EspeakTokenizer.build(said, base)
@@ -28,21 +28,30 @@ else:
     given = [base.symbols, base.languages] if base else []
     tokenizer = VallexTokenizer(config.mend, *given)
     if new := snakemake.params.new_languages:
-        tokenizer = tokenizer.grow([pair for pair in said if pair[1] in new])
+        tokenizer = tokenizer.grow(pair for pair in said if pair[1] in new)
 # Each corpus keeps its own test texts out of its train; here, those of the others as well.
-tested = {text_key(cut.supervisions[0].text) for cut in cuts_of("test")}
+tested = {hash(text_key(cut.supervisions[0].text)) for cut in cuts_of("test")}
 reports = []
+
+
+def untested(cuts):
+    """The cuts whose texts are in no test split."""
+    reason = "its text is in the test split of another corpus"
+    for cut in cuts:
+        if hash(text_key(cut.supervisions[0].text)) in tested:
+            reports.append({"split": "train", "id": cut.id, "reason": reason})
+        else:
+            yield cut
+
+
 for split in SPLITS:
-    cuts = list(cuts_of(split))
+    cuts, report = cuts_of(split), []
     if split == "train":
-        leaks = [cut for cut in cuts if text_key(cut.supervisions[0].text) in tested]
-        reason = "its text is in the test split of another corpus"
-        reports += [{"split": split, "id": cut.id, "reason": reason} for cut in leaks]
-        cuts = [cut for cut in cuts if text_key(cut.supervisions[0].text) not in tested]
-    cuts, report = tokenize_cuts(CutSet.from_cuts(cuts), tokenizer, config.policy)
+        cuts = untested(cuts)
+    with atomic(snakemake.output[split]) as temporary, CutSet.open_writer(temporary) as writer:
+        for cut in tokenize_cuts(cuts, tokenizer, report, config.policy):
+            writer.write(cut)
     reports += [{"split": split, **row} for row in report]
-    with atomic(snakemake.output[split]) as temporary:
-        cuts.to_file(temporary)
 with atomic(snakemake.output.rejected) as temporary:
     columns = ["split", "id", "text", "reason", "kept"]
     pd.DataFrame(reports, columns=columns).to_csv(temporary, index=False)

@@ -1,10 +1,10 @@
 """Tokens for the cuts of a corpus, and a report of the texts that give none."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Literal
 
-from lhotse import CutSet
 from lhotse.cut import Cut
 from lhotse.utils import fastcopy
 
@@ -12,11 +12,16 @@ from revoice.text import Tokenizer, Tokens
 
 log = logging.getLogger(__name__)
 
+TOGETHER = 1000  # cuts in memory
+
 
 def tokenize_cuts(
-    cuts: CutSet, tokenizer: Tokenizer, policy: Literal["drop", "fail"] = "drop"
-) -> tuple[CutSet, list[dict[str, Any]]]:
-    """Add tokens to cuts, and report the texts that are not converted wholly.
+    cuts: Iterable[Cut],
+    tokenizer: Tokenizer,
+    report: list[dict[str, Any]],
+    policy: Literal["drop", "fail"] = "drop",
+) -> Iterator[Cut]:
+    """Add tokens to cuts, a thousand at a time, and report texts that are not converted wholly.
 
     A text is bad if nothing of it can be spoken (it is empty, or only punctuation and symbols
     outside the vocabulary), if a symbol has no id, or if a tag is not closed. A bad text is
@@ -24,28 +29,47 @@ def tokenize_cuts(
     symbols, with which the published model was trained: a text that has some among others is
     reported, and kept under either policy.
 
-    Returns:
+    Args:
+        report: gets a row `{"id": str, "text": str, "reason": str, "kept": bool}` for each of them.
+
+    Yields:
         The cuts in their order, with `tokens` (list of int), `token_languages` (list of str, one
         per token), `phonemes` (str) and `tokenizer` (str, its name and digest) in the
-        supervision's `custom`; and a row `{"id": str, "text": str, "reason": str, "kept": bool}`
-        per reported cut.
+        supervision's `custom`.
 
     Raises:
-        ValueError: a bad text under `fail`; under either policy a language that the tokenizer does
-            not read, and a cut without exactly one supervision.
+        ValueError: after all of them, bad texts under `fail`; under either policy a language that
+            the tokenizer does not read, and a cut without exactly one supervision.
     """
-    all_cuts = list(cuts)
-    for cut in all_cuts:
+    source, number, dropped = iter(cuts), 0, []
+    while some := list(islice(source, TOGETHER)):
+        number += len(some)
+        tokenized, rows = _tokenized(some, tokenizer)
+        report += rows
+        dropped += [row for row in rows if not row["kept"]]
+        yield from tokenized
+    if dropped and policy == "fail":
+        shown = "\n".join(f"  {r['id']}: {r['text']!r}: {r['reason']}" for r in dropped[:20])
+        more = f"\n  and {len(dropped) - 20} more" if len(dropped) > 20 else ""
+        raise ValueError(
+            f"{len(dropped)} of {number} texts cannot be converted:\n{shown}{more}\n"
+            "Correct them, or set `text: {policy: drop}` to leave them out."
+        )
+
+
+def _tokenized(cuts: list[Cut], tokenizer: Tokenizer) -> tuple[list[Cut], list[dict[str, Any]]]:
+    """Those of the cuts that are kept, with their tokens, and the rows of the report."""
+    for cut in cuts:
         if len(cut.supervisions) != 1:
             raise ValueError(
                 f"cut {cut.id} has {len(cut.supervisions)} supervisions; it needs exactly one"
             )
-    said = [cut.supervisions[0] for cut in all_cuts]
+    said = [cut.supervisions[0] for cut in cuts]
     texts = [(each.text or "", each.language or "") for each in said]
     converted, made_by = _convert(texts, tokenizer), _identity(tokenizer)
     kept = []
     rows: list[dict[str, Any]] = []
-    for cut, supervision, (text, _), tokens in zip(all_cuts, said, texts, converted, strict=True):
+    for cut, supervision, (text, _), tokens in zip(cuts, said, texts, converted, strict=True):
         reason, bad = judge(tokens, tokenizer.unknown)
         if reason:
             rows.append({"id": cut.id, "text": text, "reason": reason, "kept": not bad})
@@ -59,17 +83,9 @@ def tokenize_cuts(
             "tokenizer": made_by,
         }
         kept.append(fastcopy(cut, supervisions=[fastcopy(supervision, custom=custom)]))
-    dropped = [row for row in rows if not row["kept"]]
-    if dropped and policy == "fail":
-        shown = "\n".join(f"  {r['id']}: {r['text']!r}: {r['reason']}" for r in dropped[:20])
-        more = f"\n  and {len(dropped) - 20} more" if len(dropped) > 20 else ""
-        raise ValueError(
-            f"{len(dropped)} of {len(all_cuts)} texts cannot be converted:\n{shown}{more}\n"
-            "Correct them, or set `text: {policy: drop}` to leave them out."
-        )
     for row in rows:
         log.warning("%s %s: %s", row["id"], "kept" if row["kept"] else "dropped", row["reason"])
-    return CutSet.from_cuts(kept), rows
+    return kept, rows
 
 
 def check_tokens(cut: Cut, tokenizer: Tokenizer) -> None:

@@ -5,11 +5,13 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from revoice.text.tokens import SymbolTable, Tokens
 
+TOGETHER = 1000  # texts in memory
 WORD, PHONE, SYLLABLE = "_", "|", "-"
 PAD, BOS, EOS = SPECIAL = ("<pad>", "<bos>", "<eos>")
 
@@ -135,12 +137,14 @@ def espeak_symbols(texts: Sequence[str], language: str) -> list[list[str]]:
 
 
 def all_symbols(texts: Iterable[tuple[str, str]]) -> set[str]:
-    """What espeak writes for (text, language) pairs, those of a language together."""
-    of_language: dict[str, list[str]] = {}
-    for text, language in texts:
-        of_language.setdefault(language, []).append(text)
-    lists = [espeak_symbols(same, language) for language, same in of_language.items()]
-    return {symbol for symbols in lists for of_text in symbols for symbol in of_text}
+    """What espeak writes for (text, language) pairs, a thousand at a time."""
+    found: set[str] = set()
+    source = iter(texts)
+    while some := list(islice(source, TOGETHER)):
+        for language in dict.fromkeys(language for _, language in some):
+            symbols = espeak_symbols([text for text, of in some if of == language], language)
+            found.update(chain.from_iterable(symbols))
+    return found
 
 
 def espeak_code(language: str) -> str:

@@ -96,10 +96,17 @@ class VallexTokenizer(SymbolTable):
         What espeak writes for them and the table lacks follows the old symbols, in code-point
         order; old ids stay what they are.
         """
-        new = [(text, name.lower()) for text, name in texts if self._known(name) not in LANGUAGES]
-        signs = {sign for symbol in all_symbols(new) for sign in symbol}
+        names: set[str] = set()
+
+        def new() -> Iterator[tuple[str, str]]:
+            for text, name in texts:
+                if self._known(name) not in LANGUAGES:
+                    names.add(name.lower())
+                    yield text, name.lower()
+
+        signs = {sign for symbol in all_symbols(new()) for sign in symbol}
         symbols = [*self.symbols, *sorted(signs - set(self.symbols))]
-        languages = tuple(dict.fromkeys([*self.languages, *sorted({name for _, name in new})]))
+        languages = tuple(dict.fromkeys([*self.languages, *sorted(names)]))
         return VallexTokenizer(self.mend, symbols, languages)
 
     def _spans(self, text: str, language: str) -> Iterator[tuple[str, str]]:

@@ -460,3 +460,24 @@ def test_an_index_that_fails_is_not_taken_for_done(
     assert planned() == jobs(restored, *AFTER_A_SHARD, of=shard)
     make(restored, snakemake, "results/corpora/small/recordings.jsonl.gz").succeeded()
     assert "new_" in (restored.folder / "results/corpora/small/files.csv").read_text("utf-8")
+
+
+def test_files_of_shards_that_are_gone(
+    restored: Finished, planned: Callable[..., list[str]], snakemake: Snakemake
+) -> None:
+    """They stay until manifests name others; a dry run removes nothing."""
+    before, corpus = shards(restored), restored.folder / "results/corpora/small"
+
+    def files(names: set[str]) -> list[Path]:
+        found = [*corpus.glob("audio/s*"), *corpus.glob("codes/world/s*")]
+        return [path for path in found if path.name.split(".")[0] in names]
+
+    config = configured(restored, "audio.shard_minutes", 0.8)
+    assert "manifests small" in planned(config=config)
+    assert len(files(set(before))) == 5 * len(before)
+    target = "results/corpora/small/cuts_train.jsonl.gz"
+    make(restored, snakemake, target, config=config).succeeded()
+    gone = set(before) - set(shards(restored))
+    assert gone
+    assert files(gone) == []
+    assert len(files(set(shards(restored)))) >= 3 * len(shards(restored))

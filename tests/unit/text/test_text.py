@@ -1,13 +1,20 @@
 """Front ends, tokenizers as files, tokens for cuts."""
 
+from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from lhotse import CutSet, MonoCut, SupervisionSegment
 
-from revoice.text import EspeakTokenizer, VallexTokenizer, check_tokenizer, load_tokenizer
+from revoice.text import (
+    EspeakTokenizer,
+    Tokenizer,
+    VallexTokenizer,
+    check_tokenizer,
+    load_tokenizer,
+)
 from revoice.text.cuts import tokenize_cuts
 from revoice.text.english import english_to_ipa, spell_numbers
 from revoice.text.espeak import espeak_code, espeak_symbols
@@ -323,12 +330,20 @@ def test_the_wrong_tokenizer_is_refused(vallex: VallexTokenizer, espeak: EspeakT
             check_tokenizer(espeak, meta)
 
 
+def tokenized(
+    cuts: CutSet, tokenizer: Tokenizer, policy: Literal["drop", "fail"] = "drop"
+) -> tuple[list[Any], list[dict[str, Any]]]:
+    """The cuts with their tokens, and the report."""
+    rows: list[dict[str, Any]] = []
+    return list(tokenize_cuts(cuts, tokenizer, rows, policy)), rows
+
+
 def test_tokenize_cuts(vallex: VallexTokenizer) -> None:
     cuts = cuts_of(("Hello there.", "en"), ("你好", "zh"), ("Good day", "en"))
-    tokenized, rows = tokenize_cuts(cuts, vallex)
+    kept, rows = tokenized(cuts, vallex)
     assert rows == []
-    assert [cut.id for cut in tokenized] == [cut.id for cut in cuts]
-    for cut in tokenized:
+    assert [cut.id for cut in kept] == [cut.id for cut in cuts]
+    for cut in kept:
         supervision = cut.supervisions[0]
         expected = vallex(supervision.text, supervision.language)
         assert supervision.tokens == expected.ids
@@ -339,8 +354,8 @@ def test_tokenize_cuts(vallex: VallexTokenizer) -> None:
 
 
 def test_tokens_survive_the_manifest(vallex: VallexTokenizer, tmp_path: Path) -> None:
-    tokenized, _ = tokenize_cuts(cuts_of(("Hello there.", "en")), vallex)
-    tokenized.to_file(tmp_path / "cuts.jsonl.gz")
+    kept, _ = tokenized(cuts_of(("Hello there.", "en")), vallex)
+    CutSet.from_cuts(kept).to_file(tmp_path / "cuts.jsonl.gz")
     (cut,) = CutSet.from_file(tmp_path / "cuts.jsonl.gz")
     assert cut.supervisions[0].tokens == vallex("Hello there.", "en").ids
 
@@ -349,8 +364,8 @@ def test_bad_texts_are_dropped_and_reported(vallex: VallexTokenizer) -> None:
     cuts = cuts_of(
         ("fine", "en"), ("...", "en"), ("(so)", "en"), ("؟؟", "en"), ("[ZH]你", "en"), (None, "zh")
     )
-    tokenized, rows = tokenize_cuts(cuts, vallex)
-    assert [cut.id for cut in tokenized] == ["cut-0", "cut-2"]
+    kept, rows = tokenized(cuts, vallex)
+    assert [cut.id for cut in kept] == ["cut-0", "cut-2"]
     reported = {row["id"]: row for row in rows}
     assert set(reported) == {"cut-1", "cut-2", "cut-3", "cut-4", "cut-5"}
     assert [row["id"] for row in rows if row["kept"]] == ["cut-2"]
@@ -363,19 +378,38 @@ def test_bad_texts_are_dropped_and_reported(vallex: VallexTokenizer) -> None:
 
 def test_bad_texts_fail_where_asked(vallex: VallexTokenizer, espeak: EspeakTokenizer) -> None:
     with pytest.raises(ValueError, match=r"(?s)1 of 2 texts.*cut-1: '\.\.\.': nothing.*policy"):
-        tokenize_cuts(cuts_of(("fine", "en"), ("...", "en")), vallex, policy="fail")
+        tokenized(cuts_of(("fine", "en"), ("...", "en")), vallex, policy="fail")
     with pytest.raises(ValueError, match=r"outside the vocabulary: .*ʒ"):
-        tokenize_cuts(cuts_of(("vision", "en")), espeak, policy="fail")
-    tokenized, rows = tokenize_cuts(cuts_of(("yes (no)", "en")), vallex, policy="fail")
-    assert len(list(tokenized)) == len(rows) == 1
+        tokenized(cuts_of(("vision", "en")), espeak, policy="fail")
+    kept, rows = tokenized(cuts_of(("yes (no)", "en")), vallex, policy="fail")
+    assert len(kept) == len(rows) == 1
 
 
 def test_espeak_drops_what_has_no_id(espeak: EspeakTokenizer) -> None:
-    tokenized, rows = tokenize_cuts(cuts_of(("vision", "en"), ("hello", "en")), espeak)
-    assert [cut.id for cut in tokenized] == ["cut-1"]
+    kept, rows = tokenized(cuts_of(("vision", "en"), ("hello", "en")), espeak)
+    assert [cut.id for cut in kept] == ["cut-1"]
     assert [row["kept"] for row in rows] == [False]
+
+
+def test_few_cuts_at_a_time(vallex: VallexTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts = cuts_of(*[("Hello there.", "en"), ("你好", "zh"), ("...", "en")] * 5)
+    whole = tokenized(cuts, vallex)
+    read = []
+    monkeypatch.setattr("revoice.text.cuts.TOGETHER", 4)
+
+    def reading() -> Iterator[Any]:
+        for cut in cuts:
+            read.append(cut.id)
+            yield cut
+
+    rows: list[dict[str, Any]] = []
+    stream = tokenize_cuts(reading(), vallex, rows)
+    found = [next(stream).id]
+    assert len(read) == 4
+    found += [cut.id for cut in stream]
+    assert (found, rows) == ([cut.id for cut in whole[0]], whole[1])
 
 
 def test_a_wrong_language_fails_under_either_policy(vallex: VallexTokenizer) -> None:
     with pytest.raises(ValueError, match="does not read"):
-        tokenize_cuts(cuts_of(("bonjour", "fr")), vallex)
+        tokenized(cuts_of(("bonjour", "fr")), vallex)
