@@ -1,6 +1,6 @@
 """Where tensors are computed."""
 
-import fcntl
+import getpass
 import logging
 import os
 import tempfile
@@ -9,13 +9,17 @@ from typing import IO
 
 import torch
 
+from revoice.locking import lock
+
 log = logging.getLogger(__name__)
 _claimed: list[IO[str]] = []  # files that this process holds until it ends
 
 
 def best_device() -> str:
-    """`cuda` where a GPU is there, else `cpu`."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """`cuda` where there is such a GPU, `mps` where there is Apple's, else `cpu`."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def claim_gpus(count: int) -> None:
@@ -31,10 +35,10 @@ def claim_gpus(count: int) -> None:
         return
     free: dict[str, IO[str]] = {}
     for card in cards:
-        name = f"revoice-{os.getuid()}-gpu-{card.replace('/', '-')}"
+        name = f"revoice-{getpass.getuser()}-gpu-{card.replace('/', '-')}"
         file = open(Path(tempfile.gettempdir()) / name, "a", encoding="utf-8")  # noqa: SIM115
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file)
         except BlockingIOError:
             file.close()
             continue

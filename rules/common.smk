@@ -29,7 +29,8 @@ if workflow.is_main_process:
     gc.set_threshold(100_000, 50, 1000)
 else:
     # SLURM announces time limits to all of a job (`--signal=USR1@180`): only trainings heed them.
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 CORPORA = {name: CONFIG.corpora[name] for e in CONFIG.experiments.values() for name in e.corpora}
 CORPORA |= {name: CONFIG.corpora[name] for codec in CONFIG.codecs.values() for name in codec.fit}

@@ -16,6 +16,8 @@ from revoice.devices import best_device
 
 T = TypeVar("T")
 
+# what SLURM sends before a time limit; Windows has no SIGUSR1
+STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 BUCKET = 2**23  # numbers that are sent at once, 32 MB
 
 
@@ -60,7 +62,8 @@ class Ranks:
 
     def all_reduce_sum(self, values: Tensor | Sequence[float] | float) -> Tensor:
         """Sum over all ranks, in float64."""
-        total = torch.as_tensor(values, dtype=torch.float64, device=self.device)
+        where = self.device if self.device.type == "cuda" else "cpu"  # MPS has no float64
+        total = torch.as_tensor(values, dtype=torch.float64, device=where)
         if self.world_size > 1:
             dist.all_reduce(total)
         return total
@@ -114,6 +117,6 @@ def caught_signals() -> Iterator[threading.Event]:
 
     with ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+            for number in (*STOPPING, signal.SIGINT):
                 stack.callback(signal.signal, number, signal.signal(number, handle))
         yield stop

@@ -15,6 +15,7 @@ import psutil
 
 from revoice.config import TrainConfig
 from revoice.files import read_json, write_json
+from revoice.training.distributed import STOPPING
 from revoice.training.job import Job
 from revoice.training.metrics import COLUMNS
 from revoice.training.setup import make_model
@@ -60,10 +61,10 @@ def wait_for(process: subprocess.Popen, with_workers: bool) -> int:
 
     def hand_on(number: int, frame: Any) -> None:
         for worker in psutil.Process(process.pid).children() if with_workers else [process]:
-            worker.send_signal(signal.SIGUSR1)
+            worker.send_signal(STOPPING[-1])
 
     with ExitStack() as stack:
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in STOPPING:
             stack.callback(signal.signal, number, signal.signal(number, hand_on))
         return process.wait()
 

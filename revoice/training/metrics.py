@@ -3,16 +3,21 @@
 import csv
 import logging
 import os
-import resource
 import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from revoice.training.state import Progress
+
+try:
+    import resource
+except ModuleNotFoundError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
@@ -90,4 +95,7 @@ def peak_memory_mb() -> float:
     """The most memory so far: of the GPU where there is one, else resident."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if resource is None:
+        return psutil.Process().memory_info().rss / 2**20
+    unit = 1 if sys.platform == "darwin" else 2**10  # bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

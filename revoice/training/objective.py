@@ -54,11 +54,11 @@ def batch_loss(
 ) -> tuple[Tensor, Tensor]:
     """The loss of a batch, summed over positions, to differentiate; and what it is made of.
 
-    That is (4,) float64: loss sum, positions, hits among the ten best, positions that hits are
-    counted on (the AR's EOS is none). The NAR predicts the codebook `quantizer`, 1 to 7, with a
-    `share` of each utterance as its prompt; one that predicts all at once (None) has the mean
-    over codebooks. The AR looks at neither. It reads its past with `noise`, see `disturbed`. What
-    is differentiated holds the durations' as well, which are in none of the sums.
+    That is (4,) float64 (float32 on MPS): loss sum, positions, hits among the ten best, positions
+    that hits are counted on (the AR's EOS is none). The NAR predicts the codebook `quantizer`, 1 to
+    7, with a `share` of each utterance as its prompt; one that predicts all at once (None) has the
+    mean over codebooks. The AR looks at neither. It reads its past with `noise`, see `disturbed`.
+    What is differentiated holds the durations' as well, which are in none of the sums.
     """
     if part == "nar":
         loss, rows = nar_sums(model, batch, quantizer, share)
@@ -95,7 +95,8 @@ def nar_sums(
 
 
 def _stacked(*sums: Tensor) -> Tensor:
-    return torch.stack([x.detach().double() for x in sums])
+    precise = torch.float32 if sums[0].device.type == "mps" else torch.float64
+    return torch.stack([x.detach().to(precise) for x in sums])
 
 
 @torch.no_grad()
@@ -114,7 +115,7 @@ def measure(
     may end it early.
     """
     rows = model.config.quantizers - 1 if part == "nar" else 1
-    sums = torch.zeros(rows, 4, dtype=torch.float64, device=device)
+    sums = torch.zeros(rows, 4, dtype=torch.float64)
     training = model.training
     model.eval()
     for batch in batches:
@@ -123,10 +124,11 @@ def measure(
         batch = batch.to(device)
         with autocast():
             if part == "ar":
-                sums += batch_loss(part, model, batch, None, PROMPT_SHARE)[1]
+                sums += batch_loss(part, model, batch, None, PROMPT_SHARE)[1].cpu()
             else:
                 stages = model.config.stages
-                sums += torch.cat([nar_sums(model, batch, k, PROMPT_SHARE)[1] for k in stages])
+                found = [nar_sums(model, batch, k, PROMPT_SHARE)[1] for k in stages]
+                sums += torch.cat(found).cpu()
     model.train(training)
     return sums
 

@@ -68,7 +68,8 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
     averages = Averages(trained, config.average)
     optimizer = make_optimizer(model.named_parameters(), config)
     schedule = make_schedule(optimizer, config, total_steps, steps_per_epoch)
-    scaler = torch.amp.GradScaler(ranks.device.type, enabled=config.precision == "fp16")
+    halves = config.precision == "fp16" and ranks.device.type != "mps"
+    scaler = torch.amp.GradScaler(ranks.device.type, enabled=halves)
     draws = torch.Generator().manual_seed(config.seed)
     made = (averages, optimizer, schedule, scaler, draws)
     state = TrainState(work, config, ranks, *made, total_steps=total_steps)
@@ -114,9 +115,12 @@ def new_model(size: dict[str, Any], train_cuts: str, codec: str) -> dict[str, An
 
 
 def computing_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """What matrices are multiplied in: float32 for bf16 on a CPU that would have to emulate it."""
+    """What matrices are multiplied in: float32 where there is nothing less, or it is emulated."""
     if precision == "bf16" and device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
         log.warning("this CPU has no bf16 arithmetic: computing in fp32")
+        return torch.float32
+    if precision != "fp32" and device.type == "mps":
+        log.warning("on MPS this computes in fp32")
         return torch.float32
     return PRECISIONS[precision]
 

@@ -1,6 +1,5 @@
 """What an interrupted training goes on from: a folder per run that the workflow does not own."""
 
-import errno
 import logging
 import math
 import os
@@ -21,19 +20,14 @@ from torch import Tensor
 
 from revoice.config import TrainConfig
 from revoice.files import WRITING, sha256
+from revoice.locking import lock
 from revoice.training.distributed import Ranks
 from revoice.training.optim import Averages, assign, stable_steps
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
 FORMAT = 2  # of the states; a run's folder is named by it too
 DIGITS = 16  # of a state's digest, in its name
-NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 @dataclass
@@ -262,20 +256,17 @@ def locked(folder: Path, wait: bool = True) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as file:
         try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            missing = lock(file)
         except BlockingIOError:
             if not wait:
                 raise
             log.warning("another process trains this run (%s); waiting for it to end", folder)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
+            missing = lock(file, wait=True)
+        if missing:
             log.warning(
-                "%s: %s: this file system locks nothing (Lustre wants the mount option flock); "
+                "%s: %s: files are not locked here (Lustre wants the mount option flock); "
                 "nobody but you sees to it that no other process trains this run",
-                *(folder, error.strerror),
+                *(folder, missing),
             )
         yield
 

@@ -1,12 +1,13 @@
 """Locks that a killed run has left in a working directory."""
 
-import fcntl
 import logging
 import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
+
+from revoice.locking import lock
 
 _alive: list[IO[str]] = []  # files that this process holds until it ends
 
@@ -26,18 +27,19 @@ def free_stale_locks(folder: Path) -> None:
         alive = open(folder / "alive", "a+", encoding="utf-8")  # noqa: SIM115 (until the end)
         _alive.append(alive)
         with suppress(BlockingIOError):  # another run is there: its locks are its own
-            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if missing := lock(alive):
+                raise OSError(missing)
             alive.seek(0)
             here = alive.read() == socket.gethostname()
             locks = list((folder / "locks").glob("*.lock"))
             if locks and here:
                 print("A run here was killed: going on where it was.", file=sys.stderr)
-                for lock in locks:
-                    lock.unlink()
+                for left in locks:
+                    left.unlink()
             elif not locks and not here:
                 alive.truncate(0)
                 alive.write(socket.gethostname())
                 alive.flush()
-        fcntl.flock(alive, fcntl.LOCK_SH)
+        lock(alive, shared=True, wait=True)
     except OSError as error:  # no file locks here: Snakemake's own stay, as they are
         logging.getLogger(__name__).warning("stale locks are not looked for: %s", error)

@@ -39,4 +39,5 @@ def script_logging(snakemake: Any) -> None:
 def share_library() -> None:
     """Let scripts find this library in whatever environment they run, conda's among them."""
     before = os.environ.get("PYTHONPATH")
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # to the CPU, for what MPS lacks
     os.environ["PYTHONPATH"] = os.pathsep.join([str(PACKAGE.parent), *([before] if before else [])])

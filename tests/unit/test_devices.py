@@ -45,3 +45,13 @@ def test_what_was_given_is_taken(monkeypatch: pytest.MonkeyPatch, visible: str, 
     claim_gpus(count)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
     assert not devices._claimed
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "best"),
+    [(True, False, "cuda"), (True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_the_best_device(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, best: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert devices.best_device() == best

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -29,6 +30,7 @@ from revoice.model.checkpoint import load_part, save_model
 from revoice.model.finetune import add_lora, freeze, merge_lora
 from revoice.model.valle import ModelConfig
 from revoice.training import launch, setup
+from revoice.training import metrics as training_metrics
 from revoice.training import train as training
 from revoice.training.data import CodesDataset
 from revoice.training.job import Job
@@ -647,6 +649,20 @@ def test_bf16_is_left_to_processors_that_have_it(
     assert setup.computing_dtype("bf16", torch.device("cuda")) == torch.bfloat16
     assert setup.computing_dtype("fp32", torch.device("cpu")) == torch.float32
     assert ("no bf16 arithmetic" in caplog.text) != able
+    for precision in ("bf16", "fp16", "fp32"):
+        assert setup.computing_dtype(precision, torch.device("mps")) == torch.float32
+
+
+@pytest.mark.parametrize(("system", "bytes_each"), [("linux", 2**10), ("darwin", 1)])
+def test_peak_memory_is_told_in_the_systems_unit(
+    monkeypatch: pytest.MonkeyPatch, system: str, bytes_each: int
+) -> None:
+    used = SimpleNamespace(ru_maxrss=300 * 2**20 // bytes_each)
+    monkeypatch.setattr(training_metrics.sys, "platform", system)
+    monkeypatch.setattr(training_metrics.resource, "getrusage", lambda who: used)
+    assert training_metrics.peak_memory_mb() == 300
+    monkeypatch.setattr(training_metrics, "resource", None)  # Windows
+    assert 10 < training_metrics.peak_memory_mb() < 10**5
 
 
 def raise_(error: Exception) -> None:

@@ -19,6 +19,7 @@ HARMLESS = {
     "devices": "where it is computed",
     "download": "what arrives is compared with its digest",
     "files": "how a file is written and read",
+    "locking": "who may write",
     "workflow.scripts": "logging",
 }
 # Of a tokenizer these use its table alone, which is an input of theirs.
