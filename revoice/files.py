@@ -6,9 +6,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from revoice.locking import lock
 
 # How pandas reads a table with texts: "null", "NA" and "nan" are words; what is empty is missing.
 TEXTS: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
@@ -30,18 +32,50 @@ def atomic(path: str | Path) -> Iterator[Path]:
     folder there. On an exception it is removed and `path` is left as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=WRITING, dir=path.parent))
-    temporary = folder / path.name
-    try:
+    with scratch(path.parent, path.name) as folder:
+        temporary = folder / path.name
         yield temporary
         if temporary.is_file():  # safetensors' are for their owner's eyes alone
             temporary.chmod(MODE)
         if path.is_dir() and temporary.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
+
+
+@contextmanager
+def scratch(folder: str | Path, name: str) -> Iterator[Path]:
+    """Yield a new folder in `folder`, which is removed at the end.
+
+    So are those that processes which were killed have left there under the same `name`: who writes
+    in one holds a lock on it.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    prefix = f"{WRITING}{hashlib.sha256(os.fsencode(name)).hexdigest()[:10]}-"
+    for left in Path(folder).glob(f"{prefix}*"):
+        if (held := _hold(left)) is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(held)
+    made = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+    held = _hold(made)
+    try:
+        yield made
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+
+
+def _hold(folder: Path) -> int | None:
+    """The number of an open folder that this process alone holds; None where that cannot be had."""
+    try:
+        number = os.open(folder, os.O_RDONLY)
+    except OSError:  # gone by now, or Windows
+        return None
+    with suppress(BlockingIOError):
+        if lock(number) is None:
+            return number
+    os.close(number)
+    return None
 
 
 def sha256(path: str | Path) -> str:

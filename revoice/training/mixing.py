@@ -7,10 +7,11 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from lhotse.cut import Cut
 from lhotse.serialization import deserialize_item
+
+from revoice.files import scratch
 
 GOLDEN = (5**0.5 - 1) / 2
 
@@ -42,8 +43,8 @@ def mix(cuts: Iterable[Cut], seed: int, folder: Path) -> Iterator[Cut]:
     """
     rng = random.Random(seed)
     with (
-        TemporaryDirectory(dir=folder) as temporary,
-        closing(sqlite3.connect(Path(temporary) / "cuts.sqlite")) as table,
+        scratch(folder, "mix") as temporary,
+        closing(sqlite3.connect(temporary / "cuts.sqlite")) as table,
     ):
         table.execute("PRAGMA journal_mode = OFF")
         table.execute("CREATE TABLE cuts (id INTEGER PRIMARY KEY, corpus, speaker, draw, u, cut)")

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from revoice.config import TrainConfig
-from revoice.files import WRITING, sha256
+from revoice.files import scratch, sha256
 from revoice.locking import lock
 from revoice.training.distributed import Ranks
 from revoice.training.optim import Averages, assign, stable_steps
@@ -153,8 +152,8 @@ class TrainState:
                 "Earlier states are whole: lower lr, or set precision: fp32."
             )
         try:
-            with TemporaryDirectory(prefix=WRITING, dir=self.work) as folder:
-                temporary = Path(folder) / path.name
+            with scratch(self.work, "state") as folder:
+                temporary = folder / path.name
                 torch.save(state, temporary)
                 with open(temporary, "rb") as file:
                     os.fsync(file.fileno())

@@ -1,8 +1,12 @@
 """Files that are whole or absent."""
 
 import hashlib
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,6 +73,46 @@ def test_what_safetensors_writes_is_as_readable_as_others(tmp_path: Path) -> Non
     (tmp_path / "other").touch()
     modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert len(modes) == 1
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from revoice.files import atomic
+with atomic(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    if len(sys.argv) > 2:
+        print("writing", flush=True)
+        sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    path, other = tmp_path / "table.csv", tmp_path / "other.csv"
+    for left in (path, other):
+        killed = subprocess.run([sys.executable, "-c", KILLED, left], check=False)
+        assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    with atomic(path) as temporary:
+        assert len(list(tmp_path.iterdir())) == 2  # another one's is not its own
+        temporary.write_text("whole")
+    with atomic(other) as temporary:
+        temporary.write_text("whole")
+    assert sorted(tmp_path.iterdir()) == [other, path]
+
+
+def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", KILLED, path, "slowly"], **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        (theirs,) = tmp_path.iterdir()
+        with atomic(path) as temporary:
+            temporary.write_text("whole")
+        assert sorted(tmp_path.iterdir()) == [theirs, path]
+        process.kill()
 
 
 def test_sha256_of_more_than_one_block(tmp_path: Path) -> None:
