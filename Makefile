@@ -12,7 +12,7 @@ FIND_PYTHON := for p in $(PYTHON) python3 python3.13 python3.12 python3.11 /usr/
 	$$p -c '$(SUITABLE)' 2>/dev/null && command -v $$p && break; done
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517
 
-.PHONY: run test lint format docs setup setup-dev requirements rulegraph report clean-work help
+.PHONY: run test torture lint format docs setup setup-dev requirements rulegraph report clean-work help
 
 help:
 	@grep -E '^[a-z-]+:.*#' Makefile | sed 's/:.*#/\t/'
@@ -23,6 +23,9 @@ run: setup # everything, from raw audio to results/index.html
 test: setup-dev lint # unit, parity and workflow tests with coverage, and lint
 	pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder \
 		--cov=revoice --cov-report=term:skip-covered
+
+torture: setup-dev # a hundred runs that are killed at a random moment; KILLS=1000 for more
+	REVOICE_KILLS=$(or $(KILLS),100) pytest --numprocesses 2 tests/workflow/test_faults.py -k killed
 
 lint: setup-dev # ruff, snakefmt, snakemake --lint, mypy
 	ruff check .
