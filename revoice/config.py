@@ -40,7 +40,7 @@ Corpora = Annotated[
 
 def check_width(width: int, heads: int) -> None:
     """Raise ValueError unless the heads divide the width, which sinusoids need even."""
-    if width % heads or width % 2:
+    if heads < 1 or width % heads or width % 2:
         raise ValueError(f"width {width} must be even and a multiple of heads {heads}")
 
 
@@ -138,7 +138,7 @@ class CodecConfig(Section):
     kind: Literal["encodec_24khz", "world"] = Field(description="of `encodec` and `world` known")
     bandwidth: float = Field(6.0, ge=6, le=6, description="kbps; 6 gives the models' 8 quantizers")
     fallback: Literal["world"] | None = Field(None, description="where weights cannot be had")
-    seed: int = Field(1, description="world: draws the speech it is fitted on")
+    seed: int = Field(1, ge=0, description="world: draws the speech it is fitted on")
     fit: list[Name] = Field([], description="world: on these; else its first experiment's")
     fit_minutes: float = Field(60, gt=0, description="world: fitted on so much, at most")
     url: str | None = Field(None, description="another place for the same weights")
@@ -257,7 +257,7 @@ class SynthesisConfig(Section):
     top_p: float = Field(1.0, gt=0, le=1, description="AR: share of probability to draw among")
     temperature: float = Field(1.0, gt=0, description="AR: below 1 is safer, above 1 more varied")
     best_of: Positive = Field(1, description="AR: draw so many times, and take the likeliest")
-    seed: int = Field(1, description="draws sentences and codes")
+    seed: int = Field(1, ge=0, description="draws sentences and codes")
     repeats: Positive = Field(1, description="speak each so often, with seeds from `seed` on")
     prompt_seconds: float = Field(3, gt=0, description="length of a prompt, at least")
     batch: Positive = Field(8, description="sentences that are spoken at a time")

@@ -23,6 +23,8 @@ def load_config(values: Mapping[str, Any], source: str = "config.yaml") -> Confi
     Raises:
         ValueError: one line per fault with the key, what it is and what was expected.
     """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{source}: sections belong here, such as `corpora:`, not {values!r}")
     values = _one_codec(values, source)
     experiments = values.get("experiments")
     if isinstance(experiments, Mapping):

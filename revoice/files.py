@@ -94,5 +94,5 @@ def read_json(path: str | Path) -> Any:
     """Read a UTF-8 JSON file; a broken one is named in the error."""
     try:
         return json.loads(Path(path).read_text("utf-8"))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None

@@ -19,6 +19,7 @@ from revoice.files import read_json, sha256, write_json
 
 Codec = EncodecCodec | WorldCodec
 KINDS: dict[str, type[Codec]] = {"encodec_24khz": EncodecCodec, "world": WorldCodec}
+NEEDED = ("name", "weights", "sha256")
 GEOMETRY = ("sample_rate", "frame_rate", "num_quantizers", "bins")
 
 
@@ -44,12 +45,24 @@ def load_codec(path: str | Path, device: str = "cpu") -> Codec:
     return codec
 
 
-def check_geometry(description: Mapping[str, Any], path: str | Path) -> None:
+def check_geometry(description: Any, path: str | Path) -> None:
     """Raise ValueError where a codec.json is of a codec with another geometry than its kind has.
 
-    Its weights would load, and every code would mean another sound.
+    Its weights would load, and every code would mean another sound. The same where it describes
+    no codec, or one that this version does not have.
     """
+    said = description if isinstance(description, Mapping) else {}
+    if missing := [key for key in NEEDED if not isinstance(said.get(key), str)]:
+        raise ValueError(
+            f"{path} does not describe a codec: there is no {', '.join(missing)}. If it lies in "
+            "results/codecs/, remove its folder, and run the workflow again."
+        )
     name = description["name"]
+    if name not in KINDS:
+        raise ValueError(
+            f"{path}: this version of revoice has no codec {name!r}, but {' and '.join(KINDS)}. "
+            "Bring revoice up to date."
+        )
     kind = KINDS[name]
     different = [key for key in GEOMETRY if description.get(key) != getattr(kind, key)]
     if different:

@@ -29,7 +29,7 @@ import numpy as np
 import pyworld
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 
@@ -232,10 +232,13 @@ class WorldCodec(ResidualCodec):
 
         It computes on the CPU, whatever `device` is.
         """
-        with safe_open(path, "numpy") as file:
-            if (file.metadata() or {}).get("codec") != "world":
-                raise ValueError(f"{path} does not hold the codebooks of the WORLD codec")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        try:
+            with safe_open(path, "numpy") as file:
+                if (file.metadata() or {}).get("codec") != "world":
+                    raise ValueError(f"{path} does not hold the codebooks of the WORLD codec")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
         floor, change_cost = float(tensors["floor"][0]), float(tensors["change_cost"][0])
         channel = tensors.get("channel")
         return cls(tensors["codebooks"], tensors["mean"], floor, change_cost, channel)

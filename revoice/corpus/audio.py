@@ -100,7 +100,8 @@ def resample(
             output.unlink(missing_ok=True)
     for source in sources:
         with suppress(OSError):  # its reason says so
-            source.sha256 = sha256(root / source.path)
+            if (root / source.path).is_file():  # a pipe would be waited for
+                source.sha256 = sha256(root / source.path)
         if source.reason:
             logging.warning("%s rejected: %s", root / source.path, source.reason)
     return sources
@@ -124,7 +125,7 @@ def recordings_of(sources: Iterable[Source], folder: Path) -> RecordingSet:
 def _fault_before_decoding(path: Path) -> str:
     """What is wrong with a file that its bytes say without decoding; "" where nothing is."""
     if not path.is_file():
-        return "does not exist"
+        return "is not a file" if path.exists() else "does not exist"
     size = path.stat().st_size
     if not size:
         return "is empty"

@@ -37,7 +37,8 @@ TRANSCRIPTS = (".txt", ".trans.tsv", ".book.tsv", "metadata.csv")  # what transc
 BYTES_PER_SECOND = {".wav": 48000, ".wave": 48000, ".aiff": 48000, ".flac": 25000, ".g722": 8000}
 ASTERISK_SECONDS = 2.7  # of a prompt on average: sizes are not known before the fetch
 
-UNLISTABLE = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]")
+UNLISTABLE = re.compile(r"[\0\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]")
+UNREACHABLE = {errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG}
 MANY = 10  # shards whose files are read again at each planning: from here on it is said
 
 
@@ -74,7 +75,7 @@ def scan(corpus: CorpusConfig) -> tuple[list[AudioFile], list[str]]:
         if not _listable(file.path):
             raise ValueError(
                 f"{str(root / file.path)!r} cannot stand in a list: rename it, "
-                "in UTF-8 and without tabs and line breaks"
+                "in UTF-8 and without tabs, line breaks and null bytes"
             )
     return sorted(files, key=itemgetter(0)), sorted(texts)
 
@@ -149,8 +150,10 @@ def _stamped(path: str, where: os.DirEntry[str] | Path) -> AudioFile:
     try:
         found = where.stat()
     except OSError as error:
-        if error.errno not in {errno.ENOENT, errno.ELOOP}:
+        if error.errno not in UNREACHABLE:
             raise
+        return AudioFile(path, 0.0, "absent")
+    except ValueError:  # a null byte, which no list takes
         return AudioFile(path, 0.0, "absent")
     seconds = found.st_size / BYTES_PER_SECOND.get(path[path.rfind(".") :].lower(), 12000)
     return AudioFile(path, seconds, f"{found.st_size}:{found.st_mtime_ns}")

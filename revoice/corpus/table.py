@@ -1,6 +1,7 @@
 """A corpus given as a table of its files."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -10,27 +11,49 @@ def read_table(path: str) -> list[dict[str, str]]:
     Only path and text must be there; a cell that is not is "".
 
     Raises:
-        ValueError: a column is missing, a path is missing or there twice, or it is not UTF-8.
+        ValueError: a column is missing or there twice, a path is missing or there twice, a row has
+            more cells than there are columns, a quote is left open, or it is not UTF-8.
     """
     delimiter = "\t" if path.endswith((".tsv", ".tab")) else ","
-    rows: dict[str, dict[str, str]] = {}
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=delimiter, restval="")
-            missing = {"path", "text"} - set(reader.fieldnames or [])
-            if missing:
-                raise ValueError(
-                    f"{path}: no column {' and '.join(sorted(missing))}; "
-                    f"columns are {', '.join(reader.fieldnames or ['(none)'])}. "
-                    "A corpus table has path, text and, if there are several, speaker, language."
-                )
-            for row in reader:
-                if not row["path"].strip():
-                    raise ValueError(f"{path}: line {reader.line_num} names no path")
-                row["path"] = Path(row["path"].strip()).as_posix()
-                if row["path"] in rows:
-                    raise ValueError(f"{path}: line {reader.line_num} names {row['path']} again")
-                rows[row["path"]] = row
+            lines = file.readlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error}): save it as UTF-8") from None
+    rows: dict[str, dict[str, str]] = {}
+    reader = csv.DictReader(lines, delimiter=delimiter, restval="")
+    start = 1  # the line where a row begins
+    try:
+        _check_columns(path, reader.fieldnames or [])
+        start = reader.line_num + 1
+        for row in reader:
+            if reader.line_num > start:  # lines in a cell, or a quote that took them in
+                part = lines[start - 1 : reader.line_num]
+                list(csv.reader(part, delimiter=delimiter, strict=True))
+            where, start = f"{path}: line {reader.line_num}", reader.line_num + 1
+            if any(row.pop(None, [])):
+                raise ValueError(f"{where} has more cells than columns: put its text in quotes")
+            if not row["path"].strip():
+                raise ValueError(f"{where} names no path")
+            row["path"] = Path(row["path"].strip()).as_posix()
+            if row["path"] in rows:
+                raise ValueError(f"{where} names {row['path']} again")
+            rows[row["path"]] = row
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}: line {start}: {error}. Is a quote left open? A cell that begins with a quote "
+            "ends with one, and those inside are doubled."
+        ) from None
     return list(rows.values())
+
+
+def _check_columns(path: str, columns: Sequence[str]) -> None:
+    missing = {"path", "text"} - set(columns)
+    if missing:
+        raise ValueError(
+            f"{path}: no column {' and '.join(sorted(missing))}; "
+            f"columns are {', '.join(columns or ['(none)'])}. "
+            "A corpus table has path, text and, if there are several, speaker, language."
+        )
+    if twice := {column for column in columns if columns.count(column) > 1}:
+        raise ValueError(f"{path}: column {', '.join(sorted(twice))} is there twice")

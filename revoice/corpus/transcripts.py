@@ -34,6 +34,8 @@ def transcripts(corpus: CorpusConfig, paths: Iterable[str]) -> dict[str, Transcr
     found: dict[str, Transcript | str] = {}
     for path, (said, why) in zip(paths, READERS[corpus.kind](corpus, paths), strict=True):
         text = " ".join(said.text.split())
+        if "\0" in text:
+            text, why = "", "its text has null bytes: save it as UTF-8"
         found[path] = said._replace(text=text) if text else why
     return found
 

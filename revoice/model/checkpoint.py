@@ -23,6 +23,7 @@ from revoice.model.valle import AR, NAR, ModelConfig, check_tied
 State: TypeAlias = dict[str, Tensor]
 
 FORMAT = 2
+SIZES = ("width", "layers", "heads", "text_symbols", "quantizers")
 
 
 def save_model(stem: str | Path, model: AR | NAR | Mapping[str, Tensor], meta: dict) -> None:
@@ -51,13 +52,17 @@ def load_meta(stem: str | Path) -> dict[str, Any]:
     Raises ValueError for a format that this version does not know, and where no model is described.
     """
     meta = read_json(f"{stem}.json")
-    if isinstance(meta, dict) and meta.setdefault("format", 1) > FORMAT:
+    version = meta.setdefault("format", 1) if isinstance(meta, dict) else 1
+    if not isinstance(version, int) or version > FORMAT:
         raise ValueError(
-            f"{stem}.json has format {meta['format']}, of a later version of revoice; this version "
+            f"{stem}.json has format {version!r}, of a later version of revoice; this version "
             f"reads up to format {FORMAT}. Bring revoice up to date."
         )
     try:
-        meta["model"] = ModelConfig(**meta["model"])
+        config = ModelConfig(**meta["model"])
+        if wrong := [size for size in SIZES if not isinstance(getattr(config, size), int)]:
+            raise ValueError(f"no whole number: {', '.join(wrong)}")
+        meta["model"] = config
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{stem}.json does not describe a model: {error}") from None
     return meta
@@ -128,7 +133,8 @@ def check_state(
 ) -> None:
     """Raise ValueError naming missing, unexpected and misshapen tensors, and tied ones that differ.
 
-    `name` is the file, for the message; `parts` are those that `state` holds.
+    Tensors of other than real numbers do not fit either. `name` is the file, for the message;
+    `parts` are those that `state` holds.
     """
     with torch.device("meta"):
         states = [PARTS[part](config).state_dict() for part in parts]
@@ -140,6 +146,8 @@ def check_state(
         if found.get(key) != shape
     ]
     faults += [f"{key} {found[key]} is unexpected" for key in found if key not in expected]
+    reals = {key: value.is_floating_point() for key, value in state.items()}
+    faults += [f"{key} has {state[key].dtype}, no real numbers" for key in reals if not reals[key]]
     if faults:
         more = f"\n  and {len(faults) - 20} more" if len(faults) > 20 else ""
         raise ValueError(

@@ -1,5 +1,6 @@
 """Names of voices: `heart`, `af_bella`, a blend `af_bella+am_puck`, another throat `heart@0.85`."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ def parse_voice(name: str) -> VoiceName:
 def check_voices(voices: Mapping[str, float]) -> None:
     """Raise ValueError unless these, voice to minutes, can be spoken."""
     for voice, minutes in voices.items():
-        if minutes <= 0:
+        if not 0 < minutes < math.inf:
             raise ValueError(f"`voices`: {voice} has {minutes:g} minutes, and needs some")
         try:
             parse_voice(voice)

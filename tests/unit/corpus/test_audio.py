@@ -226,7 +226,9 @@ def test_absent_files_and_folders(root: Path, converted: Callable) -> None:
     (root / "folder.wav").mkdir()
     (root / "dangling.wav").symlink_to(root / "nowhere.wav")
     sources = converted("absent.wav", "folder.wav", "dangling.wav")
-    assert {source.reason for source in sources.values()} == {"does not exist"}
+    reasons = {path: source.reason for path, source in sources.items()}
+    absent = dict.fromkeys(["absent.wav", "dangling.wav"], "does not exist")
+    assert reasons == {**absent, "folder.wav": "is not a file"}
 
 
 def test_unreadable_files(root: Path, converted: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
