@@ -34,6 +34,7 @@ FAULT = re.compile(
     r"(?im)^(?:\[[^]]*\] )*\[(?:error|fatal)\] "
     r"(.*(?:corrupt|invalid data|ended prematurely|error).*)$"
 )
+SOUNDLESS = re.compile(r"(?m)^(?:\[[^]]*\] )*\[fatal\] Stream .* matches no streams\.$")
 INPUT = re.compile(r"^Input #(\d+), (\S+), from .*\n((?: .*\n)*)", re.M)
 STREAM = re.compile(r"^ +Stream #.*?: Audio: (\w+).*?, (\d+) Hz, ([^,\n]+), \w+", re.M)
 OTHER_STREAM = re.compile(r"^ +Stream #(?!.*(?:Audio:|attached pic))", re.M)
@@ -196,6 +197,8 @@ def _decode(batch: list[Source], root: Path, folder: Path, loudness: float | Non
     fault = FAULT.search(report)
     if fault or failed:
         batch[0].reason = f"cannot be decoded: {fault[1] if fault else 'ffmpeg cannot read it'}"
+        if SOUNDLESS.search(report):
+            batch[0].reason = "holds no audio"
     for source in batch:
         if source.format in PLAYLISTS:
             source.reason = "is a list of other files, not audio"

@@ -1,5 +1,6 @@
 """What is said in each recording of a corpus, by whom, in which language: by the corpus's kind."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -135,7 +136,7 @@ def _text_beside(path: Path) -> tuple[str, str]:
     """The text in the file beside a recording, and what is wrong if there is none."""
     for suffix in TEXT_SUFFIXES:
         beside = path.with_suffix(suffix)
-        if beside.is_file():
+        if os.path.isfile(beside):  # False too where the name is too long to be there
             try:
                 return beside.read_text("utf-8-sig"), f"{beside.name} is empty"
             except UnicodeDecodeError:
