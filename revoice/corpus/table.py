@@ -1,7 +1,6 @@
 """A corpus given as a table of its files."""
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -24,7 +23,16 @@ def read_table(path: str) -> list[dict[str, str]]:
     reader = csv.DictReader(lines, delimiter=delimiter, restval="")
     start = 1  # the line where a row begins
     try:
-        _check_columns(path, reader.fieldnames or [])
+        columns = list(reader.fieldnames or [])
+        if missing := {"path", "text"} - set(columns):
+            raise ValueError(
+                f"{path}: no column {' and '.join(sorted(missing))}; "
+                f"columns are {', '.join(columns or ['(none)'])}. "
+                "A corpus table has path, text and, if there are several, speaker, language."
+            )
+        for column in ("path", "text", "speaker", "language"):
+            if columns.count(column) > 1:
+                raise ValueError(f"{path}: column {column} is there twice")
         start = reader.line_num + 1
         for row in reader:
             if reader.line_num > start:  # lines in a cell, or a quote that took them in
@@ -45,15 +53,3 @@ def read_table(path: str) -> list[dict[str, str]]:
             "ends with one, and those inside are doubled."
         ) from None
     return list(rows.values())
-
-
-def _check_columns(path: str, columns: Sequence[str]) -> None:
-    missing = {"path", "text"} - set(columns)
-    if missing:
-        raise ValueError(
-            f"{path}: no column {' and '.join(sorted(missing))}; "
-            f"columns are {', '.join(columns or ['(none)'])}. "
-            "A corpus table has path, text and, if there are several, speaker, language."
-        )
-    if twice := {column for column in columns if columns.count(column) > 1}:
-        raise ValueError(f"{path}: column {', '.join(sorted(twice))} is there twice")

@@ -27,6 +27,7 @@ def check_given(config: Config) -> None:
             _check_base(name)
         if experiment.init not in {*STARTS, *config.experiments}:
             _check_path(config, name)
+            _check_beside(config, name)
             _check_table(config, name)
         _check_codec(config, name)
     for codec in config.codecs:
@@ -60,6 +61,17 @@ def _check_path(config: Config, name: str) -> None:
             f"experiments.{name}.init = {init!r} is what an experiment here leaves: write "
             f"`init: {inside[0]}`"
         )
+
+
+def _check_beside(config: Config, name: str) -> None:
+    model = Path(config.experiments[name].init).with_suffix(".json")
+    codec = model.with_name("codec.json")
+    found = read_json(model) if model.is_file() else {}
+    if not isinstance(found, dict) or not isinstance(found.get("codec") or {}, dict):
+        raise ValueError(f"experiments.{name}.init: {model} does not describe a model")
+    found = read_json(codec) if codec.is_file() else {"name": ""}
+    if not isinstance(found, dict) or "name" not in found:
+        raise ValueError(f"experiments.{name}.init: {codec} does not describe a codec")
 
 
 def _check_table(config: Config, name: str) -> None:

@@ -41,6 +41,7 @@ from revoice.model.pretrained import export_checkpoint, import_checkpoint
 from revoice.model.valle import AR, NAR, ModelConfig
 from revoice.text import EspeakTokenizer, VallexTokenizer, load_tokenizer
 from revoice.text.cuts import tokenize_cuts
+from revoice.workflow.given import check_given
 from tests.unit.codec.test_codec import speech_like
 from tests.unit.corpus.test_audio import cut_off, ffmpeg
 from tests.unit.test_config import changed
@@ -392,6 +393,10 @@ TABLES: dict[str, tuple[str, str | dict[str, str]]] = {
     ),
     "quotes around a part of a text": (f'{COLUMNS}{ROWS}a.wav,"Oh," I say\n', {"a.wav": THROUGH}),
     "lines in a text": (f'{COLUMNS}{ROWS}a.wav,"Oh,\nI say"\n', {"a.wav": THROUGH}),
+    "columns without a name": (
+        f"path,text,,\n{ROWS}a.wav,Hello,,\n",
+        {"a.wav": THROUGH},
+    ),
     "commas at the end": (f"{COLUMNS}{ROWS}a.wav,Hello,,\n", {"a.wav": THROUGH}),
     "an absolute path": (f"{COLUMNS}{ROWS}{{folder}}/a.wav,Hi\n", {"{folder}/a.wav": THROUGH}),
     "a path upwards": (f"{COLUMNS}{ROWS}../mine/a.wav,Hi\n", {"../mine/a.wav": THROUGH}),
@@ -750,6 +755,42 @@ def test_damaged_models_are_named_and_never_run(
         assert str(folder) in str(caught.value)
         assert {path.name for path in folder.iterdir()} == before
     assert not Path("trap").exists()
+
+
+# What lies with a model that an experiment starts from is read while the workflow is planned.
+PLANNED: dict[str, tuple[str, Mend, str]] = {
+    "all as it was": ("model.json", says(), THROUGH),
+    "a model of the first format": ("model.json", says(format=None), THROUGH),
+    "a list": ("model.json", instead(b"[]"), NO_MODEL),
+    "a codec's name alone": ("model.json", says(codec="world"), NO_MODEL),
+    "JSON cut off": ("model.json", kept(0.5), NO_JSON),
+    "codec.json: a list": ("codec.json", instead(b"[]"), r"codec\.json does not describe a codec"),
+    "codec.json: no name": (
+        "codec.json",
+        says(name=None),
+        r"codec\.json does not describe a codec",
+    ),
+    "codec.json: cut off": ("codec.json", kept(0.5), NO_JSON),
+    "codec.json: another's": ("codec.json", says(name="opus"), "trained with the codec world"),
+    "tokenizer.json: a list": ("tokenizer.json", instead(b"[]"), NO_TOKENIZER),
+}
+
+
+@pytest.mark.parametrize("row", PLANNED)
+def test_damaged_models_are_named_while_the_workflow_is_planned(
+    row: str, voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, mend, expected = PLANNED[row]
+    monkeypatch.chdir(tmp_path)
+    folder = Path(shutil.copytree(voice, tmp_path / "voice"))
+    (folder / name).write_bytes(mend((folder / name).read_bytes()))
+    config = load_config(changed(experiments__demo__init=str(folder / "model.safetensors")))
+    if expected == THROUGH:
+        check_given(config)
+        return
+    with pytest.raises(ValueError, match=expected) as caught:
+        check_given(config)
+    assert str(folder) in str(caught.value)
 
 
 def test_codes_of_an_earlier_version_do_not_say_their_codec(tmp_path: Path) -> None:
