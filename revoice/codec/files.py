@@ -19,7 +19,6 @@ from revoice.files import read_json, sha256, write_json
 
 Codec = EncodecCodec | WorldCodec
 KINDS: dict[str, type[Codec]] = {"encodec_24khz": EncodecCodec, "world": WorldCodec}
-NEEDED = ("name", "weights", "sha256")
 GEOMETRY = ("sample_rate", "frame_rate", "num_quantizers", "bins")
 
 
@@ -52,17 +51,15 @@ def check_geometry(description: Any, path: str | Path) -> None:
     no codec, or one that this version does not have.
     """
     said = description if isinstance(description, Mapping) else {}
-    if missing := [key for key in NEEDED if not isinstance(said.get(key), str)]:
+    needed = ("name", "weights", "sha256")
+    if missing := [key for key in needed if not isinstance(said.get(key), str)]:
         raise ValueError(
             f"{path} does not describe a codec: there is no {', '.join(missing)}. If it lies in "
             "results/codecs/, remove its folder, and run the workflow again."
         )
-    name = description["name"]
-    if name not in KINDS:
-        raise ValueError(
-            f"{path}: this version of revoice has no codec {name!r}, but {' and '.join(KINDS)}. "
-            "Bring revoice up to date."
-        )
+    if (name := description["name"]) not in KINDS:
+        known = " and ".join(KINDS)
+        raise ValueError(f"{path}: no codec {name!r} here, but {known}. Bring revoice up to date.")
     kind = KINDS[name]
     different = [key for key in GEOMETRY if description.get(key) != getattr(kind, key)]
     if different:

@@ -149,11 +149,9 @@ def _stamped(path: str, where: os.DirEntry[str] | Path) -> AudioFile:
     """A file as it is now; one that is not to be had is rejected later, with its reason."""
     try:
         found = where.stat()
-    except OSError as error:
-        if error.errno not in UNREACHABLE:
+    except (OSError, ValueError) as error:  # ValueError: a null byte, which no list takes
+        if isinstance(error, OSError) and error.errno not in UNREACHABLE:
             raise
-        return AudioFile(path, 0.0, "absent")
-    except ValueError:  # a null byte, which no list takes
         return AudioFile(path, 0.0, "absent")
     seconds = found.st_size / BYTES_PER_SECOND.get(path[path.rfind(".") :].lower(), 12000)
     return AudioFile(path, seconds, f"{found.st_size}:{found.st_mtime_ns}")

@@ -59,10 +59,9 @@ def load_meta(stem: str | Path) -> dict[str, Any]:
             f"reads up to format {FORMAT}. Bring revoice up to date."
         )
     try:
-        config = ModelConfig(**meta["model"])
-        if wrong := [size for size in SIZES if not isinstance(getattr(config, size), int)]:
+        meta["model"] = ModelConfig(**meta["model"])
+        if wrong := [size for size in SIZES if not isinstance(getattr(meta["model"], size), int)]:
             raise ValueError(f"no whole number: {', '.join(wrong)}")
-        meta["model"] = config
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{stem}.json does not describe a model: {error}") from None
     return meta
