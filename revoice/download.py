@@ -159,7 +159,7 @@ def _refused(error: requests.RequestException) -> bool:
 def _reason(error: requests.RequestException | str) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answers {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout) or "Read timed out" in str(error):  # in the middle
         return "the server does not answer in time"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection broke off"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -27,6 +27,8 @@ class Behaviour:
     ranges: bool = True
     status: int | None = None
     cut_after: list[int] = field(default_factory=list)  # bytes before each answer breaks off
+    stall_after: list[int] = field(default_factory=list)  # bytes before each answer stands still
+    released: Event = field(default_factory=Event)  # those that stand still may end
     asked: list[str | None] = field(default_factory=list)  # the Range header of each request
 
 
@@ -69,6 +71,11 @@ def server() -> Iterator[Server]:
             if behaviour.cut_after:
                 body = body[: behaviour.cut_after.pop(0)]
                 self.close_connection = True
+            if behaviour.stall_after:
+                self.wfile.write(body[: behaviour.stall_after.pop(0)])
+                behaviour.released.wait()
+                self.close_connection = True
+                return
             self.wfile.write(body)
 
         def log_message(self, format: str, *values: object) -> None:
@@ -77,6 +84,7 @@ def server() -> Iterator[Server]:
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
     yield Server(f"http://127.0.0.1:{httpd.server_address[1]}/weights.pt", behaviour)
+    behaviour.released.set()
     httpd.shutdown()
     httpd.server_close()
 
@@ -103,6 +111,17 @@ def test_truncated_transfer_is_resumed(server: Server, tmp_path: Path, etag: str
     fetch(server, tmp_path / "weights.pt")
     assert server.behaviour.asked == [None, f"bytes={4 * BLOCK}-", f"bytes={12 * BLOCK}-"]
     assert sha256(tmp_path / "weights.pt") == DIGEST
+
+
+def test_a_transfer_that_stands_still_is_given_up_and_resumed(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.behaviour.stall_after = [4 * BLOCK, 0]
+    path = tmp_path / "weights.pt"
+    download(server.url, path, DIGEST, attempts=5, wait=0.001, timeout=0.3)
+    assert server.behaviour.asked == [None, *[f"bytes={4 * BLOCK}-"] * 2]
+    assert path.read_bytes() == CONTENT
+    assert caplog.text.count("the server does not answer in time") == 2
 
 
 def test_resumed_by_the_next_call(server: Server, tmp_path: Path) -> None:
