@@ -161,7 +161,8 @@ def test_stages_in_common_run_once(record: Record) -> None:
     jobs += ["fetch_pretrained vallex", "import_checkpoint vallex"]
     jobs += ["fetch_recipe libritts", "export_checkpoint run2", "summarize"]
     for corpus in record.config.corpora:
-        jobs += [f"index {corpus}", f"manifests {corpus}", f"tokenize_text {corpus}.vallex"]
+        jobs += [f"index {corpus}", f"manifests {corpus}", f"check_limits {corpus}"]
+        jobs += [f"tokenize_text {corpus}.vallex"]
         for shard in (record.folder / "results/corpora" / corpus / "shards").glob("*.tsv"):
             jobs += [f"resample {corpus}/{shard.stem}", f"encode {corpus}/encodec/{shard.stem}"]
     rules = "select_cuts train_ar train_nar assemble evaluate synthesize score tabulate".split()
@@ -399,7 +400,7 @@ def test_the_record_at_full_size(tmp_path: Path, snakemake: Snakemake) -> None:
     run = snakemake(tmp_path, "-n").succeeded()
     expected = "fetch_codec fit_codec fetch_corpus fetch_recipe fetch_pretrained import_checkpoint"
     expected += " resample manifests encode tokenize_text select_cuts train_ar train_nar assemble"
-    expected += " evaluate synthesize fetch_recognizer score tabulate summarize index"
+    expected += " evaluate synthesize fetch_recognizer score tabulate summarize index check_limits"
     assert run.rules == sorted(expected.split())
     experiments = load_config(yaml.safe_load((tmp_path / "config.yaml").read_text())).experiments
     for rule in ("select_cuts", "train_ar", "train_nar", "assemble", "evaluate", "score"):
@@ -444,7 +445,7 @@ def test_models_grow_from_others(record: Record, copy: Path, snakemake: Snakemak
     # What the record has made stands; `second` starts from the parts of `first`
     jobs = [f"{rule} {name}" for rule in ("assemble", "evaluate") for name in ("grown", "second")]
     for language in small.COUNTING:
-        jobs += [f"index {language}", f"manifests {language}"]
+        jobs += [f"index {language}", f"manifests {language}", f"check_limits {language}"]
         for shard in (copy / "results/corpora" / language / "shards").glob("*.tsv"):
             jobs += [f"resample {language}/{shard.stem}", f"encode {language}/encodec/{shard.stem}"]
     texts = ["en.espeak", "es.espeak@first", "es.vallex+es", "es.vallex@grown"]

@@ -51,6 +51,7 @@ def test_every_job_ran_once(finished: Finished) -> None:
         "fit_codec world",
         "index small",
         "manifests small",
+        "check_limits small",
         "tokenize_text small.vallex",
         "summarize",
     ]
