@@ -1,6 +1,5 @@
 """Where tensors are computed."""
 
-import getpass
 import logging
 import os
 import tempfile
@@ -33,9 +32,10 @@ def claim_gpus(count: int) -> None:
     cards = visible.split(",") if visible else list(map(str, range(torch.cuda.device_count())))
     if not count or len(cards) <= count:
         return
+    user = os.getuid() if hasattr(os, "getuid") else 0  # Windows
     free: dict[str, IO[str]] = {}
     for card in cards:
-        name = f"revoice-{getpass.getuser()}-gpu-{card.replace('/', '-')}"
+        name = f"revoice-{user}-gpu-{card.replace('/', '-')}"
         file = open(Path(tempfile.gettempdir()) / name, "a", encoding="utf-8")  # noqa: SIM115
         try:
             lock(file)
