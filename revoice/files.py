@@ -46,16 +46,18 @@ def atomic(path: str | Path) -> Iterator[Path]:
 def scratch(folder: str | Path, name: str) -> Iterator[Path]:
     """Yield a new folder in `folder`, which is removed at the end.
 
-    So are those that processes which were killed have left there under the same `name`: who writes
+    So is the one that a process which was killed has left there under the same `name`: who writes
     in one holds a lock on it.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    prefix = f"{WRITING}{hashlib.sha256(os.fsencode(name)).hexdigest()[:10]}-"
-    for left in Path(folder).glob(f"{prefix}*"):
-        if (held := _hold(left)) is not None:
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(held)
-    made = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+    made = Path(folder) / f"{WRITING}{hashlib.sha256(os.fsencode(name)).hexdigest()[:10]}"
+    if (left := _hold(made)) is not None:
+        shutil.rmtree(made, ignore_errors=True)
+        os.close(left)
+    try:
+        made.mkdir(0o700)
+    except FileExistsError:  # of another process, or nobody can tell
+        made = Path(tempfile.mkdtemp(prefix=f"{made.name}-", dir=folder))
     held = _hold(made)
     try:
         yield made
@@ -69,7 +71,7 @@ def _hold(folder: Path) -> int | None:
     """The number of an open folder that this process alone holds; None where that cannot be had."""
     try:
         number = os.open(folder, os.O_RDONLY)
-    except OSError:  # gone by now, or Windows
+    except OSError:  # not there, or Windows
         return None
     with suppress(BlockingIOError):
         if lock(number) is None:

@@ -6,7 +6,6 @@ import signal
 from functools import partial
 from pathlib import Path
 
-from revoice.config import SPLITS
 from revoice.config_file import load_config
 from revoice.corpus.index import index_corpus, read_index
 from revoice.corpus.naming import corpus_root, is_known, records

@@ -2,12 +2,14 @@
 # experiment's: what is there stays, and select_cuts says the same of it.
 rule check_limits:
     input:
-        lambda w: {
-            path
-            for name in experiments.training_on(CONFIG, w.corpus)
-            for split in SPLITS
-            for path in experiments.manifests_of(CONFIG, name, split)
-        },
+        lambda w: sorted(
+            {
+                path
+                for experiment in experiments.limits_on(CONFIG, w.corpus).values()
+                for paths in experiment["manifests"].values()
+                for path in paths
+            }
+        ),
     output:
         touch("results/corpora/{corpus}/limits.done"),
     log:
@@ -21,14 +23,7 @@ rule check_limits:
         mem_mb=grown(1000),
         runtime=grown(30),
     params:
-        experiments=lambda w: {
-            name: section(CONFIG.experiments[name].limits)
-            for name in experiments.training_on(CONFIG, w.corpus)
-        },
-        manifests=lambda w: {
-            name: {split: experiments.manifests_of(CONFIG, name, split) for split in SPLITS}
-            for name in experiments.training_on(CONFIG, w.corpus)
-        },
+        experiments=lambda w: experiments.limits_on(CONFIG, w.corpus),
         validated=experiments.validated(CONFIG),
         code=code_of("check_limits"),
     message:

@@ -8,10 +8,9 @@ from revoice.training.limits import Fitting
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
-params = snakemake.params
-for name, limits in params.experiments.items():
-    fitting = Fitting(LimitsConfig(**limits))
-    for split, paths in params.manifests[name].items():
+for name, experiment in snakemake.params.experiments.items():
+    fitting = Fitting(LimitsConfig(**experiment["limits"]))
+    for split, paths in experiment["manifests"].items():
         for _ in fitting.of(chain.from_iterable(map(CutSet.from_jsonl_lazy, paths)), split):
             pass
-    fitting.check(name, params.validated, snakemake.log.excluded)
+    fitting.check(name, snakemake.params.validated, snakemake.log.excluded)

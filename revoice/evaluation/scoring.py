@@ -24,9 +24,10 @@ KINDS = {
     "reconstruction": "Codec reconstruction",
     "synthesis": "Synthesis",
 }
-COLUMNS = ["id", "text", "language", "speaker", "prompt_id", "prompt", *KINDS]
-CLIPS = ["id", "text", "language", "speaker", "prompt_id", "prompt", "kind", "wav"]
-CLIPS += ["transcript", "similarity", "dnsmos", "duration", "notes", "words", "errors", "heard_by"]
+ABOUT = ["id", "text", "language", "speaker", "prompt_id", "prompt"]
+COLUMNS = [*ABOUT, *KINDS]
+CLIPS = [*ABOUT, "kind", "wav", "transcript", "similarity", "dnsmos", "duration", "notes", "words"]
+CLIPS += ["errors", "heard_by"]
 
 log = logging.getLogger(__name__)
 

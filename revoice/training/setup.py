@@ -68,15 +68,14 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
     averages = Averages(trained, config.average)
     optimizer = make_optimizer(model.named_parameters(), config)
     schedule = make_schedule(optimizer, config, total_steps, steps_per_epoch)
-    halves = config.precision == "fp16" and ranks.device.type != "mps"
-    scaler = torch.amp.GradScaler(ranks.device.type, enabled=halves)
+    dtype = computing_dtype(config.precision, ranks.device)
+    scaler = torch.amp.GradScaler(ranks.device.type, enabled=dtype == torch.float16)
     draws = torch.Generator().manual_seed(config.seed)
     made = (averages, optimizer, schedule, scaler, draws)
     state = TrainState(work, config, ranks, *made, total_steps=total_steps)
     torch.manual_seed(config.seed + ranks.rank)  # dropout differs between ranks
     state.resume(job.code)
 
-    dtype = computing_dtype(config.precision, ranks.device)
     autocast = partial(torch.autocast, ranks.device.type, dtype, enabled=dtype != torch.float32)
     check_memory(job.part, model, dataset, largest, ranks.device, autocast, config.batch_seconds)
     dev_cuts = CutSet.from_jsonl_lazy(job.dev_cuts)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-from revoice.config import ORIGINALS, Config, Part, Split, TrainConfig
+from revoice.config import ORIGINALS, SPLITS, Config, Part, Split, TrainConfig
 from revoice.files import RESOURCES, read_json
 from revoice.workflow.code import codec_code
 
@@ -44,9 +44,16 @@ def text_of(config: Config, name: str) -> str:
     return bounded(text)
 
 
-def training_on(config: Config, corpus: str) -> list[str]:
-    """The experiments that train on a corpus, in their order."""
-    return [name for name, experiment in config.experiments.items() if corpus in experiment.corpora]
+def limits_on(config: Config, corpus: str) -> dict[str, dict[str, Any]]:
+    """Of each experiment that trains on a corpus its `limits`, and its manifests by split."""
+    return {
+        name: {
+            "limits": experiment.limits.model_dump(mode="json"),
+            "manifests": {split: manifests_of(config, name, split) for split in SPLITS},
+        }
+        for name, experiment in config.experiments.items()
+        if corpus in experiment.corpora
+    }
 
 
 def manifests_of(config: Config, name: str, split: Split) -> list[str]:

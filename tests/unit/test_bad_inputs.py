@@ -737,15 +737,21 @@ MODELS: dict[str, tuple[str, Mend, str]] = {
 }
 
 
+def damaged(voice: Path, folder: Path, name: str, mend: Mend) -> Path:
+    """A copy of the voice, one of whose files is as `mend` makes it."""
+    shutil.copytree(voice, folder)
+    (folder / name).write_bytes(mend((folder / name).read_bytes()))
+    return folder
+
+
 @pytest.mark.parametrize("row", MODELS)
 def test_damaged_models_are_named_and_never_run(
     row: str, voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, mend, expected = MODELS[row]
     monkeypatch.chdir(tmp_path)
-    folder = Path(shutil.copytree(voice, tmp_path / "voice"))
-    before = {path.name for path in folder.iterdir()}
-    (folder / name).write_bytes(mend((folder / name).read_bytes()))
+    folder = damaged(voice, tmp_path / "voice", name, mend)
+    before = {path.name for path in voice.iterdir()}
     for read in READ[name]:
         if expected == THROUGH:
             read(folder / name)
@@ -782,8 +788,7 @@ def test_damaged_models_are_named_while_the_workflow_is_planned(
 ) -> None:
     name, mend, expected = PLANNED[row]
     monkeypatch.chdir(tmp_path)
-    folder = Path(shutil.copytree(voice, tmp_path / "voice"))
-    (folder / name).write_bytes(mend((folder / name).read_bytes()))
+    folder = damaged(voice, tmp_path / "voice", name, mend)
     config = load_config(changed(experiments__demo__init=str(folder / "model.safetensors")))
     if expected == THROUGH:
         check_given(config)

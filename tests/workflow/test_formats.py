@@ -11,6 +11,8 @@ import pytest
 import soundfile
 from lhotse import CutSet
 
+from tests.helpers import small
+
 TARGET = "results/corpora/mine/rejected.csv"
 GOOD = {"stereo.wav", "cd.wav", "vorbis.ogg"}
 BAD = {
@@ -113,11 +115,10 @@ def trained(**split: float) -> dict[str, Any]:
         "ar": stage,
         "nar": stage,
     }
-    unscored = {"recognizer": None, "similarity": None, "dnsmos": None}
     return configuration(strict=False) | {
         "split": split,
         "experiments": {"demo": experiment},
-        "score": unscored,
+        "score": small.UNSCORED,
     }
 
 
