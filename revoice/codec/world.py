@@ -33,14 +33,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 
+from revoice.codec.channel import (
+    BINS,
+    COEFFICIENTS,
+    FFT,
+    RATE,
+    Channel,
+    coefficients,
+    envelopes,
+    find,
+)
 from revoice.codec.search import ResidualCodec, Search, check_samples
 from revoice.files import atomic
 
-RATE = ResidualCodec.sample_rate  # Hz
 HOP = 640  # samples
 STEP = HOP // 2  # between the frames in which F0 is followed
-FFT = pyworld.get_cheaptrick_fft_size(RATE)
-COEFFICIENTS = 48
 BANDS = pyworld.get_num_aperiodicities(RATE)
 PIECE, CONTEXT = 60 * RATE // HOP, RATE // HOP  # frames analysed at once, and around them
 
@@ -58,8 +65,6 @@ QUIET = 15 / NEPER  # frames within this of the floor count little when codebook
 QUIET_WEIGHT = 0.1
 FIT_FRAMES = 60000  # frames that k-means sees, at most
 MOVED_FRAMES = 20000  # loud ones that a channel is found from
-MOVED_ROUNDS = 10
-CHANNEL_STEPS = 256  # of a neper, to which a channel is rounded: no BLAS shows in it
 FEW = 2.0  # frames that an entry's mean of what goes with it is drawn to that of all by
 ENTRIES = (1024, *(256,) * 6, 1024)  # that are in use, of each codebook
 CHANGE_COST = 1.0  # of the mean squared error
@@ -83,8 +88,7 @@ class WorldCodec(ResidualCodec):
         mean: (WIDTH,) float32 mean of the parameters.
         floor: logarithm of the power below which a spectrum counts as silence.
         change_cost: squared distance that a change of code costs in codebook 0.
-        channel: (COEFFICIENTS,) float32 by which the speech's envelopes differ from those that the
-            codebooks are of; None: by nothing. See `moved`.
+        channel: what the speech differs by from that which the codebooks are of. See `moved`.
     """
 
     hop = HOP
@@ -96,7 +100,7 @@ class WorldCodec(ResidualCodec):
         mean: NDArray[np.float32],
         floor: float,
         change_cost: float,
-        channel: NDArray[np.float32] | None = None,
+        channel: Channel | None = None,
     ) -> None:
         expected = (self.num_quantizers, self.bins, WIDTH)
         if codebooks.shape != expected or mean.shape != (WIDTH,):
@@ -124,7 +128,7 @@ class WorldCodec(ResidualCodec):
         """Parameters (T, WIDTH), as they are analysed, as codebooks have them."""
         if self._channel is not None:
             parameters = parameters.copy()
-            parameters[:, ENERGY:] -= self._channel
+            parameters[:, ENERGY:] = self._channel.taken_off(parameters[:, ENERGY:])
         return (_with_floor(parameters, self._floor) - self._mean) * SCALE
 
     def _decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
@@ -135,9 +139,9 @@ class WorldCodec(ResidualCodec):
         f0 = np.where(parameters[:, VOICING] > 0.5, np.exp(parameters[:, LOG_F0]), 0.0)
         f0 = np.where(f0 > 0, np.clip(f0, 40, 1000), 0.0)
         power = np.exp(self._floor)
-        envelope = np.maximum(_envelope(parameters[:, ENERGY:]) - power, power / 100)
+        envelope = np.maximum(envelopes(parameters[:, ENERGY:]) - power, power / 100)
         if self._channel is not None:
-            envelope *= _envelope(self._channel[None].astype(np.float64))
+            envelope = self._channel.put_on(envelope)
         aperiodicity = pyworld.decode_aperiodicity(
             np.ascontiguousarray(np.minimum(parameters[:, APERIODICITY], 0)), RATE, FFT
         )
@@ -186,10 +190,8 @@ class WorldCodec(ResidualCodec):
     ) -> "WorldCodec":
         """The same codebooks for recordings of another channel: another room, microphone, band.
 
-        What their envelopes differ by on average is taken off before codes are chosen, and put on
-        again afterwards, so that the codes mean what they mean to a model that knows them. It is
-        what leaves nothing on average to the codebooks after the first (signal bias removal; Rahim
-        and Juang, 1996). Raises ValueError for no audio.
+        What they differ by is taken off before codes are chosen, and put on again afterwards: the
+        codes mean what they mean to a model that knows them. Raises ValueError for no audio.
         """
         analysed = Parallel(n_jobs=num_jobs, pre_dispatch="2 * n_jobs")(
             delayed(_analyse)(samples) for samples in recordings
@@ -198,20 +200,24 @@ class WorldCodec(ResidualCodec):
         if not len(parameters):
             raise ValueError("the WORLD codec needs audio to be moved to, and there is none")
         energy = parameters[:, ENERGY]
-        parameters = parameters[energy > np.percentile(energy, 95) - FLOOR + QUIET]
+        own_floor = float(np.percentile(energy, 95) - FLOOR)
+        parameters = parameters[energy > own_floor + QUIET]
         rows = np.random.default_rng(seed).permutation(len(parameters))[:MOVED_FRAMES]
         parameters = parameters[np.sort(rows)]
 
-        entries = self._codebooks[0] / SCALE + self._mean
-        heard = entries[entries[:, ENERGY] > self._floor + QUIET]
-        channel = (parameters.mean(0) - heard.mean(0))[ENERGY:].astype(np.float32)
-        for _ in range(MOVED_ROUNDS):
-            codec = WorldCodec(self._codebooks, self._mean, self._floor, self._change_cost, channel)
-            scaled = codec._scaled(parameters)
-            left = scaled - self._codebooks[0][_nearest(scaled, self._searches[0], GROUPS[0])]
-            channel = channel + (left.mean(0) / SCALE)[ENERGY:].astype(np.float32)
-        channel = np.round(channel * CHANNEL_STEPS) / np.float32(CHANNEL_STEPS)
+        known = self._known()
+
+        def nearest(found: NDArray[np.float64]) -> NDArray[np.int64]:
+            moved = np.concatenate((parameters[:, :ENERGY], found), 1)
+            scaled = (_with_floor(moved, self._floor) - self._mean) * SCALE
+            return _nearest(scaled, self._searches[0], GROUPS[0])
+
+        channel = find(parameters[:, ENERGY:], own_floor + QUIET, known, self._floor, nearest)
         return WorldCodec(self._codebooks, self._mean, self._floor, self._change_cost, channel)
+
+    def _known(self) -> NDArray[np.float64]:
+        """Coefficients (1024, 48) of the entries of codebook 0."""
+        return (self._codebooks[0] / SCALE + self._mean)[:, ENERGY:]
 
     def save(self, path: str | Path) -> None:
         """Write a .safetensors file that `WorldCodec.load` reads."""
@@ -222,7 +228,8 @@ class WorldCodec(ResidualCodec):
             "change_cost": np.array([self._change_cost]),
         }
         if self._channel is not None:
-            tensors["channel"] = self._channel
+            tensors["channel"] = self._channel.gain
+            tensors["band"] = np.array([self._channel.band])
         with atomic(path) as temporary:
             save_file(tensors, temporary, {"codec": "world"})
 
@@ -240,8 +247,13 @@ class WorldCodec(ResidualCodec):
         except SafetensorError as error:
             raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
         floor, change_cost = float(tensors["floor"][0]), float(tensors["change_cost"][0])
-        channel = tensors.get("channel")
-        return cls(tensors["codebooks"], tensors["mean"], floor, change_cost, channel)
+        codec = cls(tensors["codebooks"], tensors["mean"], floor, change_cost)
+        if "channel" in tensors:
+            if tensors["channel"].shape != (BINS,) or "band" not in tensors:
+                raise ValueError(f"{path} was moved by another version: remove it, and run again")
+            band = int(tensors["band"][0])
+            codec._channel = Channel(tensors["channel"], band, codec._known(), floor)
+        return codec
 
 
 def _analyse(recording: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -288,14 +300,8 @@ def _with_floor(parameters: NDArray[np.float64], floor: float) -> NDArray[np.flo
     """The parameters with a flat spectrum of power exp(floor) added to every envelope."""
     result = parameters.copy()
     if len(parameters):
-        raised = _envelope(parameters[:, ENERGY:]) + np.exp(floor)
-        result[:, ENERGY:] = pyworld.code_spectral_envelope(raised, RATE, COEFFICIENTS)
+        result[:, ENERGY:] = coefficients(envelopes(parameters[:, ENERGY:]) + np.exp(floor))
     return result
-
-
-def _envelope(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-    contiguous = np.ascontiguousarray(coefficients, np.float64)
-    return pyworld.decode_spectral_envelope(contiguous, RATE, FFT)
 
 
 def _search(codebook: NDArray[np.float32], group: NDArray[np.float64]) -> Search:

@@ -16,7 +16,7 @@ from revoice.files import PACKAGE
 
 # The modules that can change what a script writes. A test compares them with what it reaches. What
 # was fetched or chosen once stays: those rules have no list.
-MODEL = "model model.checkpoint model.durations model.sounds model.valle"
+MODEL = "model model.checkpoint model.aligner model.durations model.sounds model.valle"
 TEXT = "text text.cuts text.english text.espeak text.japanese text.mandarin text.tokens text.vallex"
 TEXT += " text/mandarin.json text/vallex_symbols.json"
 READS = {
@@ -39,8 +39,8 @@ READS = {
     "assemble": f"codec.identity {MODEL}",
     "pack": f"{MODEL} model.pack",
     "check_limits": "training.limits",
-    "select_cuts": "codec.identity training.align training.examples training.limits "
-    "training.mixing",
+    "select_cuts": "codec.identity model.aligner training.align training.examples "
+    "training.limits training.mixing",
     "train": f"codec.files codec.identity {MODEL} model.finetune model.losses text.framing "
     "training.data training.distributed training.examples training.job "
     "training.launch training.metrics training.mixing training.objective training.optim "
@@ -56,7 +56,10 @@ READS = {
     "report/notes.json report/templates/curves.mplstyle report/templates/index.html.j2",
 }
 # Those of a codec count where that codec is used.
-CODECS = {"encodec_24khz": "codec.encodec codec.search", "world": "codec.world codec.search"}
+CODECS = {
+    "encodec_24khz": "codec.encodec codec.search",
+    "world": "codec.channel codec.world codec.search",
+}
 
 Digest = Callable[[Any], str]
 

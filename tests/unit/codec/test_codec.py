@@ -280,6 +280,34 @@ def test_world_is_moved_to_a_channel(world: WorldCodec, tmp_path: Path) -> None:
         world.moved([], 1)
 
 
+def test_world_knows_what_a_telephone_leaves_out(world: WorldCodec) -> None:
+    def telephoned(samples: Samples) -> Samples:
+        low = scipy.signal.butter(10, 7000, "low", fs=24000, output="sos")
+        return scipy.signal.sosfiltfilt(low, samples).astype(np.float32)
+
+    moved = world.moved([telephoned(speech_like(10, seed)) for seed in (21, 22, 23)], 1)
+    clean = speech_like(20, 31)
+    true = world.encode(clean)
+    same = [
+        (codec.encode(telephoned(clean))[:, 0] == true[:, 0]).mean() for codec in (world, moved)
+    ]
+    assert same[1] > same[0] + 0.1
+
+    def highs(samples: Samples) -> float:
+        power = np.abs(librosa.stft(samples)) ** 2
+        return power[-300:].sum() / power.sum()  # above 8500 Hz
+
+    assert highs(moved.decode(true)) < 0.01 * highs(world.decode(true)), "and leaves it out again"
+
+
+def test_world_moved_by_another_version(world: WorldCodec, tmp_path: Path) -> None:
+    path = tmp_path / "codec.safetensors"
+    world.save(path)
+    save_file(load_file(path) | {"channel": torch.zeros(48)}, path, {"codec": "world"})
+    with pytest.raises(ValueError, match="moved by another version"):
+        WorldCodec.load(path)
+
+
 def test_world_that_was_not_moved_is_stored_as_before(world: WorldCodec, tmp_path: Path) -> None:
     world.save(tmp_path / "codec.safetensors")
     assert "channel" not in load_file(tmp_path / "codec.safetensors")
