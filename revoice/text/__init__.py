@@ -33,7 +33,9 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     try:
         if name == "vallex":
             return VallexTokenizer(stored["mend"], stored["symbols"], stored["languages"])
-        return EspeakTokenizer(stored["symbols"], stored.get("wrapped", False))
+        return EspeakTokenizer(
+            stored["symbols"], stored.get("wrapped", False), stored.get("sentences", False)
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is not a whole {name} tokenizer ({type(error).__name__}: {error}). "

@@ -4,7 +4,7 @@ import functools
 import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from revoice.text.tokens import SymbolTable, Tokens
 TOGETHER = 1000  # texts in memory
 WORD, PHONE, SYLLABLE = "_", "|", "-"
 PAD, BOS, EOS = SPECIAL = ("<pad>", "<bos>", "<eos>")
+
+MARKS, SENTENCE_ENDS = ",.;:!?…¡¿-", ".!?…"
 
 # Where a language's usual code is not espeak's.
 USUAL = "en=en-us en-au=en-gb en-nz=en-gb fr=fr-fr zh=cmn no=nb es-mx=es-419"
@@ -36,17 +38,21 @@ class EspeakTokenizer(SymbolTable):
         symbols: the table, index = id, as `build` makes it.
         wrapped: whether the model reads a whole text, the prompt's with it, between BOS and EOS, as
             one of Lifeiteng's trainer does; ours does not. `ids` are without them.
+        sentences: whether texts are made to look like those that the table was made of, which all
+            end in a mark, see `as_sentence`: without one a model would not know where to end.
     """
 
     name = "espeak"
-    options = ("wrapped",)
+    options = ("wrapped", "sentences")
     pad = 0
     unknown = -1  # no row: only `batch` gives it
 
-    def __init__(self, symbols: Sequence[str], wrapped: bool = False) -> None:
+    def __init__(
+        self, symbols: Sequence[str], wrapped: bool = False, sentences: bool = False
+    ) -> None:
         if tuple(symbols[:3]) != SPECIAL or len(set(symbols)) != len(symbols):
             raise ValueError(f"the symbols do not begin with {', '.join(SPECIAL)}, or one repeats")
-        self.symbols, self.wrapped = list(symbols), wrapped
+        self.symbols, self.wrapped, self.sentences = list(symbols), wrapped, sentences
         self._ids = {symbol: index for index, symbol in enumerate(self.symbols)}
 
     @classmethod
@@ -54,9 +60,18 @@ class EspeakTokenizer(SymbolTable):
         cls, texts: Iterable[tuple[str, str]], base: "EspeakTokenizer | None" = None
     ) -> "EspeakTokenizer":
         """The tokenizer for (text, language) pairs; symbols that `base` lacks follow its own."""
-        old = base.symbols if base else SPECIAL
-        new = {WORD, *all_symbols(texts)}.difference(old)
-        return cls([*old, *sorted(new)], wrapped=base is not None and base.wrapped)
+        if base:
+            new = {WORD, *chain.from_iterable(map(base._read, _symbols_of(texts)))}
+            new.difference_update(base.symbols)
+            return cls([*base.symbols, *sorted(new)], base.wrapped, base.sentences)
+        new, sentences = {WORD}, True
+        for symbols in filter(None, _symbols_of(texts)):
+            new.update(symbols)
+            sentences &= symbols[-1] in SENTENCE_ENDS
+        return cls([*SPECIAL, *sorted(new)], sentences=sentences)
+
+    def _read(self, symbols: list[str]) -> list[str]:
+        return as_sentence(symbols, self._ids) if self.sentences else symbols
 
     @classmethod
     def from_k2symbols(cls, path: str | Path) -> "EspeakTokenizer":
@@ -105,8 +120,21 @@ class EspeakTokenizer(SymbolTable):
         """One `Tokens` per text; a symbol outside the table has the id `unknown`."""
         return [
             Tokens(found, [self._ids.get(s, self.unknown) for s in found], [language] * len(found))
-            for found in espeak_symbols(texts, language)
+            for found in map(self._read, espeak_symbols(texts, language))
         ]
+
+
+def as_sentence(symbols: list[str], known: Collection[str]) -> list[str]:
+    """Symbols that begin with no mark, and end in one that ends sentences: a full stop, by default.
+
+    Dots in a row are a full stop where the table, `known`, lacks them.
+    """
+    marks = (*MARKS, WORD)
+    start = next((i for i, symbol in enumerate(symbols) if symbol not in marks), len(symbols))
+    said = [symbol if symbol in known or symbol != "…" else "." for symbol in symbols[start:]]
+    if not said or said[-1] in SENTENCE_ENDS:
+        return said
+    return [*said[: -1 if said[-1] in MARKS else None], "."]
 
 
 def espeak_symbols(texts: Sequence[str], language: str) -> list[list[str]]:
@@ -137,14 +165,16 @@ def espeak_symbols(texts: Sequence[str], language: str) -> list[list[str]]:
 
 
 def all_symbols(texts: Iterable[tuple[str, str]]) -> set[str]:
-    """What espeak writes for (text, language) pairs, a thousand at a time."""
-    found: set[str] = set()
+    """What espeak writes for (text, language) pairs."""
+    return set(chain.from_iterable(_symbols_of(texts)))
+
+
+def _symbols_of(texts: Iterable[tuple[str, str]]) -> Iterator[list[str]]:
+    """The symbols of each text, a thousand at a time, language by language."""
     source = iter(texts)
     while some := list(islice(source, TOGETHER)):
         for language in dict.fromkeys(language for _, language in some):
-            symbols = espeak_symbols([text for text, of in some if of == language], language)
-            found.update(chain.from_iterable(symbols))
-    return found
+            yield from espeak_symbols([text for text, of in some if of == language], language)
 
 
 def espeak_code(language: str) -> str:

@@ -27,6 +27,7 @@ class SymbolTable:
     symbols: list[str]
     options: tuple[str, ...]  # attributes that are saved
     wrapped = False  # whether the model reads a whole text between the ids 1 and 2
+    sentences = False  # whether texts are made to end in a mark
 
     @property
     def num_symbols(self) -> int:
@@ -39,7 +40,8 @@ class SymbolTable:
 
     def digest(self, count: int | None = None) -> str:
         """SHA-256, in hexadecimal, of what the ids mean; of the first `count` of them."""
-        named = [self.name + " wrapped" * self.wrapped, self.symbols[:count]]
+        how = " wrapped" * self.wrapped + " sentences" * self.sentences
+        named = [self.name + how, self.symbols[:count]]
         return hashlib.sha256(json.dumps(named, ensure_ascii=False).encode()).hexdigest()
 
     @property

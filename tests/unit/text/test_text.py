@@ -230,6 +230,46 @@ def test_espeak_names_an_unknown_symbol(espeak: EspeakTokenizer) -> None:
     assert espeak.unknown in tokens.ids
 
 
+SENTENCES = [("Good, morning.", "en"), ("Is it? Yes!", "en"), ("It is.", "en"), ("is it.", "en")]
+
+
+@pytest.mark.parametrize(
+    ("text", "like"),
+    [
+        ("...is it", "is it."),
+        ("Good, morning,", "Good, morning."),
+        ("Yes -", "Yes."),
+        ("Good... morning...", "Good. morning."),
+        ("¿Is it?", "is it?"),
+        ("Yes!", "Yes!"),
+        ("...", ""),
+    ],
+)
+def test_texts_are_made_like_sentences_where_all_were(text: str, like: str) -> None:
+    tokenizer = EspeakTokenizer.build(SENTENCES)
+    assert tokenizer.sentences
+    assert tokenizer(text, "en") == tokenizer(like, "en")
+
+
+def test_sentences_are_what_the_table_was_made_of(tmp_path: Path) -> None:
+    plain = EspeakTokenizer.build([*SENTENCES, ("good morning", "en")])
+    assert not plain.sentences
+    assert plain("good morning", "en").symbols[-1] != "."
+    tokenizer = EspeakTokenizer.build(SENTENCES)
+    tokenizer.save(tmp_path / "tokenizer.json")
+    again = load_tokenizer(tmp_path / "tokenizer.json")
+    assert again.sentences
+    assert again.meta == tokenizer.meta
+    assert again.meta != EspeakTokenizer(tokenizer.symbols).meta
+    grown = EspeakTokenizer.build([("...well", "en"), ("Wirklich", "de")], tokenizer)
+    assert grown.sentences
+    assert grown.symbols[: tokenizer.num_symbols] == tokenizer.symbols
+    assert "…" not in grown.symbols
+    dotted = EspeakTokenizer.build([*SENTENCES, ("Well... yes...", "en")])
+    assert dotted.sentences
+    assert dotted("Well... yes", "en").symbols.count("…") == 1
+
+
 def english_and_german(number: int) -> list[list[str]]:
     return espeak_symbols([f"number {number}"], "en" if number % 2 else "de")
 
