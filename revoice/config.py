@@ -256,12 +256,14 @@ class SynthesisConfig(Section):
     top_k: int | None = Field(50, gt=0, description="AR: draw among so many codes; null: all")
     top_p: float = Field(1.0, gt=0, le=1, description="AR: share of probability to draw among")
     temperature: float = Field(1.0, gt=0, description="AR: below 1 is safer, above 1 more varied")
-    best_of: Positive = Field(1, description="AR: draw so many times, and take the likeliest")
+    best_of: Positive = Field(1, description="AR: draw so many times, and take the best")
+    speed: float = Field(1.0, gt=0, description="as much faster, where the model plans its pace")
     seed: int = Field(1, ge=0, description="draws sentences and codes")
     repeats: Positive = Field(1, description="speak each so often, with seeds from `seed` on")
     prompt_seconds: float = Field(3, gt=0, description="length of a prompt, at least")
     batch: Positive = Field(8, description="sentences that are spoken at a time")
     nar: Decoding = Field("expected", description="the sound that it expects; argmax: likeliest")
+    prompted: Literal["both", "nar"] = Field("both", description="which parts hear the prompt")
 
 
 class ScoreConfig(Section):

@@ -152,6 +152,6 @@ def indexed_minutes(corpora):
 # asks for any; `--resources gpu=4 --set-resources train_ar:gpu=4` trains on four.
 GPU = int(shutil.which("nvidia-smi") is not None)
 
-# AR and NAR train side by side, each on half of the cores that there are and may be used.
+# The cores that there are and may be used, which AR and NAR share: they train side by side.
 CORES = workflow.global_resources["_cores"].value
-TRAINING_THREADS = max(1, min(CORES if isinstance(CORES, int) else 2, os.cpu_count() or 1) // 2)
+TRAINING_CORES = min(CORES if isinstance(CORES, int) else 2, os.cpu_count() or 1)

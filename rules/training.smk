@@ -34,6 +34,7 @@ rule check_limits:
 
 rule select_cuts:
     input:
+        unpack(lambda w: experiments.aligned_from(CONFIG, w.experiment)),
         train=lambda w: f"results/text/{experiments.text_of(CONFIG, w.experiment)}/cuts_train.jsonl.gz",
         dev=lambda w: f"results/text/{experiments.text_of(CONFIG, w.experiment)}/cuts_dev.jsonl.gz",
         test=lambda w: f"results/text/{experiments.text_of(CONFIG, w.experiment)}/cuts_test.jsonl.gz",
@@ -44,6 +45,7 @@ rule select_cuts:
         train="results/{experiment}/cuts/train.jsonl.gz",
         dev="results/{experiment}/cuts/dev.jsonl.gz",
         test="results/{experiment}/cuts/test.jsonl.gz",
+        aligner="results/{experiment}/cuts/aligner.safetensors",
         digests="results/{experiment}/cuts/digests.json",
         excluded="results/{experiment}/cuts/excluded.csv",
     log:
@@ -86,7 +88,7 @@ rule train_ar:
         "results/benchmarks/train_ar/{experiment}.tsv"
     conda:
         "../envs/training.yaml"
-    threads: TRAINING_THREADS
+    threads: lambda w: experiments.training_threads(CONFIG, w.experiment, TRAINING_CORES)
     resources:
         mem_mb=grown(8000),
         runtime=1440,

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from lhotse import CutSet
 from revoice.config import SPLITS, LimitsConfig
-from revoice.files import read_json, scratch, write_json
+from revoice.files import atomic, read_json, scratch, write_json
 from revoice.text import load_tokenizer
-from revoice.training.align import align
+from revoice.training.align import align, aligner_of
 from revoice.training.examples import attach_codes, digest_cuts
 from revoice.training.limits import Fitting
 from revoice.training.mixing import mix
 from revoice.workflow.scripts import script_logging
+from safetensors.torch import save_file
 
 script_logging(snakemake)
 codec, tokenizer = read_json(snakemake.input.codec), load_tokenizer(snakemake.input.tokenizer)
@@ -33,6 +34,9 @@ with scratch(folder, "selected") as temporary:
                 writer.write(cut)
     name, log = snakemake.wildcards.experiment, snakemake.log
     fitting.check(name, snakemake.params.validated, log.excluded)
-    align(selected, snakemake.output, tokenizer.num_symbols)
+    known = aligner_of(snakemake.input.init) if snakemake.input.get("init") else None
+    aligner = align(selected, snakemake.output, tokenizer.num_symbols, known)
+with atomic(snakemake.output.aligner) as temporary:
+    save_file(aligner.state_dict(), temporary)
 fitting.write(snakemake.output.excluded)
 write_json(snakemake.output.digests, {s: digest_cuts(snakemake.output[s]) for s in SPLITS})

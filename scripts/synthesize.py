@@ -26,11 +26,13 @@ utterances = choose_utterances(
     config.seed,
 )
 requests = [request_of(utterance, tokenizer) for utterance in utterances]
-sampling = Sampling(config.top_k, config.top_p, config.temperature, config.best_of)
+drawn = {key: getattr(config, key) for key in ("top_k", "top_p", "temperature", "best_of", "speed")}
+sampling = Sampling(**drawn)
 ar, nar = ar.to(device).eval(), nar.to(device).eval()
 entries = entries_of(codec) if config.nar == "expected" else None
+how = (config.batch, entries, config.prompted == "both")
 spoken = {
-    seed: synthesize(ar, nar, requests, sampling, seed, config.batch, entries)
+    seed: synthesize(ar, nar, requests, sampling, seed, *how)
     for seed in range(config.seed, config.seed + config.repeats)
 }
 table = write_spoken(snakemake.output.audio, utterances, spoken, codec)

@@ -22,12 +22,10 @@ given, params, resources = snakemake.input, snakemake.params.run, snakemake.reso
 tokenizer, codec = load_tokenizer(given.tokenizer), read_json(given.codec)
 init = str(Path(given.init).with_suffix("")) if given.get("init") else None
 if init:
-    model = None
     check_tokenizer(tokenizer, meta := load_meta(init), grown=True)
     check_codec(codec, meta, f"{init}.json")
-else:
-    text = {"text_symbols": tokenizer.num_symbols, "pad": tokenizer.pad}
-    model = new_model(params["model"] | text, given.train, given.codec)
+text = {"text_symbols": tokenizer.num_symbols, "pad": tokenizer.pad}
+model = None if init else new_model(params["model"] | text, given.train, given.codec)
 for path in given.codes:
     check_codes(path, codec)
 for manifest in (given.train, given.dev):
@@ -43,6 +41,7 @@ job = Job(
     out=str(Path(snakemake.output.weights).with_suffix("")),
     model=model,
     codec=given.codec,
+    aligner=given.get("aligner"),
     init=init,
     data=read_json(given.digests),
     text_symbols=tokenizer.num_symbols,

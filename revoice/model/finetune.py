@@ -147,9 +147,10 @@ def grow(
     new = torch.randn(text_symbols - len(rows), config.width, generator=generator)
     if len(new):
         state[name] = torch.cat((rows, (rows.mean(0) + rows.std(0) * new.to(rows)).to(rows.dtype)))
-    if (name := f"{part}_durations.symbols.weight") in state:
-        known = state[name]
-        state[name] = torch.cat((known, known.mean(0).expand(len(new), -1)))
+    for name in ("ar_durations.symbols.weight", "nar_aligner.says", "nar_aligner.omitted"):
+        if (known := state.get(name)) is not None:
+            mean = known.mean(0, keepdim=True)
+            state[name] = torch.cat((known, mean.repeat(len(new), *[1] * (known.dim() - 1))))
     if languages:
         name = f"{part}_language_embedding.word_embeddings.weight"
         rows = state[name]

@@ -1,20 +1,23 @@
 """Text and a voice prompt to codes: the AR frame by frame, then the NAR codebook by codebook."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from revoice.model.durations import Durations
+from revoice.model.aligner import Aligner
 from revoice.model.prompts import Prompt
 from revoice.model.sounds import Entries
 from revoice.model.valle import AR, BOS, EOS, NAR, Cache, ModelConfig, Parts, ar_mask, valid
 
 FRAMES_PER_SYMBOL = 16  # an utterance that has not ended by then is cut off
 PACE = 2.0  # nobody speaks more than so much slower or faster than the training's mean
+LONGEST = 2.0  # times what is planned, and a few symbols: neither is it longer than that
+FEW = 2
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class Sampling:
     `top_k` keeps that many of the most probable codes (1 is greedy, None keeps all), `top_p` of
     these the fewest whose probabilities reach that sum (1.0 keeps all), after division of the
     logits by `temperature`. `best_of` draws that many per text and keeps one. `max_frames` ends an
-    utterance before the limit of 16 frames per symbol of prompt and text.
+    utterance before the limit of 16 frames per symbol of prompt and text, or of twice what an AR
+    plans that knows how long symbols last; such a one speaks as much faster than it would by itself
+    as `speed` says.
     """
 
     top_k: int | None = None
@@ -45,13 +50,14 @@ class Sampling:
     temperature: float = 1.0
     best_of: int = 1
     max_frames: int | None = None
+    speed: float = 1.0
 
     def __post_init__(self) -> None:
         counts = [self.top_k, self.best_of, self.max_frames]
         if any(count is not None and count < 1 for count in counts):
             raise ValueError(f"{self}: top_k, best_of and max_frames must be at least 1")
-        if not 0 < self.top_p <= 1 or self.temperature <= 0:
-            raise ValueError(f"{self}: top_p must be in (0, 1], temperature above 0")
+        if not 0 < self.top_p <= 1 or self.temperature <= 0 or self.speed <= 0:
+            raise ValueError(f"{self}: top_p must be in (0, 1], temperature and speed above 0")
 
 
 GREEDY = Sampling(top_k=1)
@@ -108,35 +114,39 @@ def synthesize(
     seed: int = 0,
     batch_size: int = 16,
     entries: Entries | None = None,
+    ar_prompts: bool = True,
 ) -> list[Synthesis]:
     """Codes for several requests, on the models' device.
 
     Requests of similar length share a batch of at most `batch_size` rows; every draw has its own
     random numbers, from `seed` and the request's place in the list, so that batches do not change
-    the result. Of `best_of` draws the one with the highest `log_probability` wins; one that ended
-    goes before one that did not, one with frames before one without. With the codebooks'
-    `entries` the NAR says the sound that it expects, see `_all_codebooks`; without, its likeliest
-    codes.
+    the result. Of `best_of` draws the one wins that tells most of its text, where the NAR has an
+    aligner, else the one with the highest `log_probability`; one that ended goes before one that
+    did not, one with frames before one without. With the codebooks' `entries` the NAR says the
+    sound that it expects, see `_all_codebooks`; without, its likeliest codes.
+    Without `ar_prompts` the AR speaks in its own manner, and the NAR alone takes the voice on.
 
     Both models should be in evaluation mode. Raises ValueError for a request that does not fit
     them: no text, an unknown language, a symbol or a prompt of another size.
     """
     for index, request in enumerate(requests):
         _check(request, ar.config, index)
+    aligner = nar.nar_aligner if nar.config.text_positions == "frames" else None
+    if aligner is not None:
+        requests = [_with_aligned_prompt(request, aligner) for request in requests]
     draws = [(index, draw) for index in range(len(requests)) for draw in range(sampling.best_of)]
     draws.sort(key=lambda row: _limit(requests[row[0]], sampling))
     best: dict[int, Synthesis] = {}
+    ranks: dict[int, tuple[bool, bool, float]] = {}
     for start in range(0, len(draws), batch_size):
         rows = draws[start : start + batch_size]
         asked = [requests[index] for index, _ in rows]
-        batch, limits = _Batch.of(asked, ar), [_limit(request, sampling) for request in asked]
-        uniform = np.zeros((len(rows), max(limits)), np.float32)
-        for i, row in enumerate(rows):
-            uniform[i, : limits[i]] = np.random.default_rng((seed, *row)).random(limits[i])
-        found = _first_codebook(ar, batch, limits, sampling, torch.from_numpy(uniform))
-        for (index, _), synthesis in zip(rows, found, strict=True):
-            if index not in best or _rank(synthesis) > _rank(best[index]):
-                best[index] = synthesis
+        if not ar_prompts:
+            asked = [replace(request, prompt=Prompt()) for request in asked]
+        for row, found in zip(rows, _drawn(ar, asked, rows, sampling, seed), strict=True):
+            rank = _rank(found, requests[row[0]], aligner)
+            if row[0] not in best or rank > ranks[row[0]]:
+                best[row[0]], ranks[row[0]] = found, rank
 
     order = sorted((i for i in best if len(best[i].codes)), key=lambda i: len(best[i].codes))
     for start in range(0, len(order), batch_size):
@@ -146,6 +156,30 @@ def synthesize(
         for i, codes in zip(chosen, _all_codebooks(nar, batch, firsts, entries), strict=True):
             best[i] = Synthesis(codes, best[i].ended, best[i].log_probability)
     return [best[i] for i in range(len(requests))]
+
+
+def _drawn(
+    ar: AR, asked: Sequence[Request], rows: Sequence[tuple[int, int]], sampling: Sampling, seed: int
+) -> list[Synthesis]:
+    """The first codebook of some requests; `rows` are the places and numbers of their draws."""
+    batch, limits = _Batch.of(asked, ar), [_limit(request, sampling) for request in asked]
+    planned = batch.expected(ar) / sampling.speed
+    if ar.config.text_positions == "frames":
+        longest = [math.ceil(LONGEST * n) + FEW * FRAMES_PER_SYMBOL for n in planned.tolist()]
+        limits = [min(pair) for pair in zip(limits, longest, strict=True)]
+    uniform = np.zeros((len(rows), max(limits)), np.float32)
+    for i, row in enumerate(rows):
+        uniform[i, : limits[i]] = np.random.default_rng((seed, *row)).random(limits[i])
+    return _first_codebook(ar, batch, planned, limits, sampling, torch.from_numpy(uniform))
+
+
+def _with_aligned_prompt(request: Request, aligner: Aligner) -> Request:
+    prompt = request.prompt
+    if prompt.lasting is not None or not len(prompt.codes) or not prompt.ids:
+        return request
+    codes = np.asarray(prompt.codes)[:, 0].astype(np.int64)
+    lasting = aligner.frames(np.array(prompt.ids), codes).tolist()
+    return replace(request, prompt=replace(prompt, lasting=lasting))
 
 
 @dataclass
@@ -174,31 +208,49 @@ class _Batch:
         parts = [request.prompt.parts for request in requests]
         return cls(text, text_lens, of_prompts, languages, prompts, prompt_lens, parts)
 
-    def expected(self, durations: Durations | None) -> Tensor:
+    def expected(self, ar: AR) -> Tensor:
         """(N,) frames that the texts after the prompts are expected to take, at a prompt's pace.
 
-        Zeros for a model that does not look at them, which has no `durations`.
+        Zeros for a model that does not place its text.
         """
-        if durations is None:
+        if ar.config.text_positions == "symbols":
             return torch.zeros_like(self.text_lens)
-        each = durations(self.text, ~valid(self.text_lens, self.text.shape[1]))
+        each = ar.ar_durations(self.text, ~valid(self.text_lens, self.text.shape[1]))
         of_prompt = (each * valid(self.prompt_text_lens, self.text.shape[1])).sum(1)
         pace = self.prompt_lens / of_prompt.clamp(min=1e-3)
         pace = torch.where(self.prompt_lens > 0, pace.clamp(1 / PACE, PACE), 1.0)
         return (each.sum(1) - of_prompt) * pace
 
-    def parts(self, frames: Tensor) -> Parts:
+    def planned(self, frames: Tensor) -> Parts:
         """Those of prompts, and texts that take (N,) frames."""
         symbols = (self.text_lens - self.prompt_text_lens).tolist()
-        after = zip(symbols, frames.tolist(), strict=True)
-        sizes = [[*of, text] for of, text in zip(self.prompt_parts, after, strict=True)]
+        return self._parts([[one] for one in zip(symbols, frames.tolist(), strict=True)])
+
+    def aligned(self, aligner: Aligner, firsts: Sequence[NDArray[np.int16]]) -> Parts:
+        """Those of prompts, and texts that are said by codes (frames,) of the first codebook."""
+        texts = zip(self.text.cpu().numpy(), self.text_lens, self.prompt_text_lens, strict=True)
+        ids = [row[begun:end] for row, end, begun in texts]
+        pairs = zip(ids, firsts, strict=True)
+        found = [aligner.frames(row, codes.astype(np.int64)).tolist() for row, codes in pairs]
+        return self._parts([[(1, frames) for frames in lasting] for lasting in found])
+
+    def _parts(self, after: Sequence[Sequence[tuple[int, float]]]) -> Parts:
+        sizes = [[*of, *text] for of, text in zip(self.prompt_parts, after, strict=True)]
         return Parts.of_sizes(sizes).to(self.text.device)
 
 
 def _first_codebook(
-    ar: AR, batch: _Batch, limits: Sequence[int], sampling: Sampling, uniform: Tensor
+    ar: AR,
+    batch: _Batch,
+    planned: Tensor,
+    limits: Sequence[int],
+    sampling: Sampling,
+    uniform: Tensor,
 ) -> list[Synthesis]:
-    """Codes (frames, quantizers) of every row up to EOS or its limit, the first codebook filled."""
+    """Codes (frames, quantizers) of every row up to EOS or its limit, the first codebook filled.
+
+    `planned`: (N,) frames that they are expected to take.
+    """
     device, count = batch.text.device, len(limits)
     limit, uniform = torch.tensor(limits, device=device), uniform.to(device)
     codes = torch.zeros(count, max(limits), ar.config.quantizers, dtype=torch.long, device=device)
@@ -209,8 +261,7 @@ def _first_codebook(
     # Slots of the cache: text, BOS and prompt, generated frames; `seen`: those without padding.
     audio = torch.nn.functional.pad(batch.prompts[:, :, 0], (1, 0), value=BOS)
     text_length, prefix = batch.text.shape[1], batch.text.shape[1] + audio.shape[1]
-    parts = batch.parts(batch.expected(getattr(ar, "ar_durations", None)))
-    reading = ar.read(batch.text, batch.text_lens, batch.languages, parts)
+    reading = ar.read(batch.text, batch.text_lens, batch.languages, batch.planned(planned))
     x = torch.cat((ar.embed_text(reading), ar.embed_audio(audio, reading)), 1)
     cache = Cache(ar.config, count, prefix + max(limits), like=x)
     text_seen = valid(batch.text_lens, text_length)
@@ -273,7 +324,10 @@ def _all_codebooks(
         codes[i, starts[i] : ends[i], 0] = torch.from_numpy(first).to(codes)
     code_lens = torch.tensor(ends, device=device)
     generated = valid(code_lens, max(ends)) & ~valid(batch.prompt_lens, max(ends))
-    how = (batch.prompt_lens, batch.languages, batch.parts(code_lens - batch.prompt_lens))
+    parts = None
+    if nar.config.text_positions == "frames":
+        parts = batch.aligned(nar.nar_aligner, firsts)
+    how = (batch.prompt_lens, batch.languages, parts)
     given = (batch.text, batch.text_lens, codes, code_lens)
     at_once = nar(*given, None, *how) if nar.config.sounds else None
     left = torch.zeros((), device=device)  # of what is expected so far, what no code says yet
@@ -290,8 +344,12 @@ def _all_codebooks(
     return [whole[i, starts[i] : ends[i]] for i in range(len(firsts))]
 
 
-def _rank(synthesis: Synthesis) -> tuple[bool, bool, float]:
-    return len(synthesis.codes) > 0, synthesis.ended, synthesis.log_probability
+def _rank(
+    synthesis: Synthesis, request: Request, aligner: Aligner | None
+) -> tuple[bool, bool, float]:
+    codes = synthesis.codes[:, 0].astype(np.int64)
+    told = aligner.told(np.array(request.ids), codes) if aligner else synthesis.log_probability
+    return len(codes) > 0, synthesis.ended, told
 
 
 def _limit(request: Request, sampling: Sampling) -> int:

@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
 from revoice.config import check_width
+from revoice.model.aligner import Aligner
 from revoice.model.durations import Durations
 from revoice.model.sounds import Sounds
 
@@ -408,7 +409,7 @@ class NAR(nn.Module):
         self.nar_decoder = Decoder(stack, adaptive=True)
         self.nar_stage_embeddings = nn.ModuleList(TokenEmbedding(1, width) for _ in config.stages)
         if config.text_positions == "frames":
-            self.nar_durations = Durations(config.text_symbols)
+            self.nar_aligner = Aligner(config.text_symbols, BINS)
         self.tie()
         _initialize(self, stack)
         self.register_load_state_dict_pre_hook(_check_tied)
@@ -536,7 +537,7 @@ def _check_tied(module: nn.Module, state: dict[str, Tensor], *_: Any) -> None:
 
 
 def _read(
-    model: nn.Module,
+    model: AR | NAR,
     part: str,
     text: Tensor,
     text_lens: Tensor,
@@ -549,9 +550,11 @@ def _read(
         if languages is None:
             raise ValueError('layout "vallex" needs the language of every text symbol')
         symbols = symbols + of_languages(languages.masked_fill(padding, 0))
-    durations = getattr(model, f"{part}_durations", None)
-    at = None if durations is None else said_at(durations(text, padding).detach(), parts)
-    return Reading(symbols, text_lens, at)
+    if model.config.text_positions == "symbols":
+        return Reading(symbols, text_lens, None)
+    # A NAR's texts are aligned: where one is not, its symbols share their part alike.
+    each = model.ar_durations(text, padding).detach() if isinstance(model, AR) else ~padding
+    return Reading(symbols, text_lens, said_at(each.float(), parts))
 
 
 @torch.no_grad()

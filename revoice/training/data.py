@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import numpy as np
 import torch
@@ -67,9 +66,7 @@ def load_example(cut: Cut, separator: Sequence[int] = (), ends: Sequence[int] = 
 
     It is a MonoCut with `codes` and one supervision with `tokens`, `token_languages` and, if it is
     aligned, the `frames` of each token, or a MixedCut of such cuts, one after the other.
-    `separator` and `ends` are as in `frame`; they take no frames where it is known what does. Of a
-    fourth of the cuts that others follow the alignment is not used: nobody knows that of a prompt
-    from elsewhere.
+    `separator` and `ends` are as in `frame`; they take no frames where it is known what does.
     """
     parts = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
     said = [part.supervisions[0] for part in parts]
@@ -82,8 +79,7 @@ def load_example(cut: Cut, separator: Sequence[int] = (), ends: Sequence[int] = 
     known = [text.frames if text.has_custom("frames") else [0] * len(text.tokens) for text in said]
     sizes = []
     for number, lasting in enumerate(frame_lengths(known, separator, ends)):
-        as_prompt = number < len(said) - 1 and crc32(parts[number].id.encode()) % 4 == 0
-        if said[number].has_custom("frames") and not as_prompt:
+        if said[number].has_custom("frames"):
             sizes += [(1, frames) for frames in lasting]
         else:
             sizes.append((len(lasting), len(codes[number])))

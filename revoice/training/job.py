@@ -24,6 +24,7 @@ class Job:
     out: str  # stem of the model, beside which `metrics.csv` and `training.json` appear
     model: dict[str, Any] | None = None  # fields of the `ModelConfig`, to start from nothing
     codec: str = ""  # codec.json of the codes, for a new model
+    aligner: str | None = None  # of the manifests, which a NAR keeps
     init: str | None = None  # else the stem of the model to start from, which grows by these two
     new_languages: dict[str, str] = field(default_factory=dict)
     text_symbols: int = 0

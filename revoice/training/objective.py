@@ -69,7 +69,7 @@ def batch_loss(
         logits = model(*given)
         loss, positions = ar_loss(logits, batch.codes, batch.code_lens)
         sums = _stacked(loss, positions, *ar_top10(logits.detach(), batch.codes, batch.code_lens))
-    durations = getattr(model, f"{part}_durations", None)
+    durations = getattr(model, "ar_durations", None)
     if durations is not None and batch.parts is not None and torch.is_grad_enabled():
         padding = ~valid(batch.text_lens, batch.text.shape[1])
         said = durations(batch.text, padding)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from lhotse import CutSet
+from safetensors.torch import load_file
 
 from revoice.codec.files import load_codec
 from revoice.config import TrainConfig
@@ -48,6 +49,8 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
     """Make all of it, and go on where an earlier process was."""
     torch.manual_seed(config.seed)
     model, meta = make_model(job, config)
+    if job.aligner and isinstance(model, NAR) and model.config.text_positions == "frames":
+        model.nar_aligner.take(load_file(job.aligner))
     where = f"experiments.{job.name}.{job.part}"
     adapters_alone = config.lora and config.trainable == "all"
     freeze(model, [] if adapters_alone else config.trainable, f"{where}.trainable")

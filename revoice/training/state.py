@@ -120,11 +120,16 @@ class TrainState:
         return time.monotonic() - self.began
 
     def validated(self, loss: float, text_gap: float | None = None) -> None:
-        """Take down a validation; these are the best weights if there was no lower loss."""
+        """Take down a validation; these are the best weights if there was no lower loss.
+
+        Of equal ones the later count: durations learn on where all else is frozen.
+        """
         here = self.progress
         here.validated, here.without_gain = here.step, here.without_gain + 1
         if loss < here.best_loss:
-            here.best_loss, here.best_text_gap, here.without_gain = loss, text_gap, 0
+            here.without_gain = 0
+        if loss <= here.best_loss:
+            here.best_loss, here.best_text_gap = loss, text_gap
             here.best_step, here.best_epoch = here.step, here.epoch
             self.averages.keep_best()
 

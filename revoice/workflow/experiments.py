@@ -235,6 +235,8 @@ def training_inputs(config: Config, name: str, part: Part) -> dict[str, str]:
     """What the training of a part reads, besides codes and codec."""
     files = {split: f"results/{name}/cuts/{split}.jsonl.gz" for split in ("train", "dev")}
     files["digests"] = f"results/{name}/cuts/digests.json"
+    if part == "nar":
+        files["aligner"] = f"results/{name}/cuts/aligner.safetensors"
     files["tokenizer"] = tokenizer_of(config, name)
     return files | initial_files(config, name, part)
 
@@ -247,6 +249,12 @@ def initial_files(config: Config, name: str, part: Part) -> dict[str, str]:
     if config.experiments[name].init in config.experiments:
         files["trained"] = str(Path(init).with_name("training.json"))
     return files
+
+
+def aligned_from(config: Config, name: str) -> dict[str, str]:
+    """The files of `initial_files` of a NAR that may know how to align; the originals do not."""
+    files = initial_files(config, name, "nar")
+    return {} if files.get("init", "").startswith("results/pretrained/") else files
 
 
 def evaluated_from(config: Config, name: str) -> dict[str, str]:
@@ -264,6 +272,13 @@ def initial_params(config: Config, name: str) -> dict[str, Any]:
     untrained = TrainConfig(steps=1)  # as a part that is not trained is taken over
     seeds = {part: (getattr(experiment, part) or untrained).seed for part in get_args(Part)}
     return {"languages": experiment.new_languages, "seeds": seeds}
+
+
+def training_threads(config: Config, name: str, cores: int) -> int:
+    """The cores for each part: AR and NAR share them where both are trained."""
+    experiment = config.experiments[name]
+    trained = sum(part is not None for part in (experiment.ar, experiment.nar))
+    return max(1, cores // max(1, trained))
 
 
 def training_params(config: Config, name: str, part: Part) -> dict[str, Any]:

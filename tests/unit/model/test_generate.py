@@ -54,8 +54,19 @@ class Lasting(torch.nn.Module):
 def placed() -> tuple[AR, NAR]:
     """Models that place their text."""
     ar, nar = made(replace(CONFIG, text_positions="frames"))
-    ar.ar_durations, nar.nar_durations = Lasting(), Lasting()
+    ar.ar_durations = Lasting()
     return ar, nar
+
+
+@pytest.fixture(scope="module")
+def telling(placed: tuple[AR, NAR]) -> tuple[AR, NAR]:
+    """Models whose aligner knows that symbol i is said by codes 50 i to 50 i + 49."""
+    nar = deepcopy(placed[1])
+    likely = torch.arange(BINS) // 50 == torch.arange(CONFIG.text_symbols)[:, None]
+    nar.nar_aligner.says.copy_(torch.where(likely, -4.0, -10.0))
+    nar.nar_aligner.heard.fill_(-7.0)
+    nar.nar_aligner.omitted.fill_(-5.0)
+    return placed[0], nar
 
 
 def prompt(frames: int, symbols: int, seed: int = 0, language: str = "zh") -> Prompt:
@@ -147,34 +158,104 @@ def test_the_length_is_planned_at_the_pace_of_the_prompt(
     models: tuple[AR, NAR], placed: tuple[AR, NAR]
 ) -> None:
     batch = _Batch.of([one for one, _ in PLANNED], placed[0])
-    planned = batch.expected(placed[0].ar_durations)
+    planned = batch.expected(placed[0])
     assert planned.tolist() == [frames for _, frames in PLANNED]
-    assert batch.expected(None).tolist() == [0, 0, 0]
-    parts = batch.parts(planned)
+    assert batch.expected(models[0]).tolist() == [0, 0, 0]
+    parts = batch.planned(planned)
     assert parts.frames.tolist() == [[9, 12], [0, 12], [20, 12]]
     for row, (one, _) in zip(parts.of.tolist(), PLANNED, strict=True):
         begun = len(one.prompt.ids)
         assert row[: begun + len(one.ids)] == [0] * begun + [1] * len(one.ids)
     fast = said([1, 2], replace(prompt(1, 3), ids=[2, 2, 2]))
     batch = _Batch.of([fast], placed[0])
-    assert batch.expected(placed[0].ar_durations).tolist() == [5 / 2]
+    assert batch.expected(placed[0]).tolist() == [5 / 2]
 
 
 def test_the_alignment_of_a_prompt_is_used_where_it_is_known(placed: tuple[AR, NAR]) -> None:
     lasting = [1, 0, 8]
     aligned = request(4, 0, prompt=replace(prompt(9, 3), lasting=lasting))
     batch = _Batch.of([aligned, request(1, 1)], placed[0])
-    parts = batch.parts(torch.tensor([6.5, 3.0]))
+    parts = batch.planned(torch.tensor([6.5, 3.0]))
     assert parts.of[0].tolist() == [0, 1, 2, 3, 3, 3, 3]
     assert parts.frames.tolist() == [[1, 0, 8, 6.5], [0, 3, 0, 0]]
-    shared = replace(aligned, prompt=prompt(9, 3))
+    other = replace(aligned, prompt=replace(prompt(9, 3), lasting=[8, 0, 1]))
     likely = likely_eos(placed[0], -100.0), placed[1]
-    assert not same(synthesize(*likely, [aligned], SHORT), synthesize(*likely, [shared], SHORT))
+    assert not same(synthesize(*likely, [aligned], SHORT), synthesize(*likely, [other], SHORT))
+
+
+def test_the_nar_alone_takes_the_voice_on(placed: tuple[AR, NAR]) -> None:
+    likely = likely_eos(placed[0], -100.0), placed[1]
+    asked = [request(4, 0, prompt=prompt(9, 3)), request(3, 1, prompt=prompt(4, 2, 1))]
+    bare = [replace(one, prompt=Prompt()) for one in asked]
+    nar_alone = synthesize(*likely, asked, SHORT, ar_prompts=False)
+    neither, both = synthesize(*likely, bare, SHORT), synthesize(*likely, asked, SHORT)
+    for one, without, with_all in zip(nar_alone, neither, both, strict=True):
+        assert (one.codes[:, 0] == without.codes[:, 0]).all()
+        assert (one.codes[:, 1:] != without.codes[:, 1:]).any()
+        assert (one.codes[:, 0] != with_all.codes[:, 0]).any()
+
+
+def told_by(ids: Sequence[int], frames: int) -> np.ndarray:
+    """Codes of the first codebook by which `telling` says symbols, of so many frames each."""
+    return np.repeat(50 * np.array(ids) + 7, frames)
+
+
+def test_a_prompt_without_an_alignment_is_aligned(telling: tuple[AR, NAR]) -> None:
+    codes = prompt(9, 3).codes.copy()
+    codes[:, 0] = told_by([5, 2, 9], 3)
+    unknown = request(4, 0, prompt=Prompt([5, 2, 9], ["zh"] * 3, codes))
+    known = replace(unknown, prompt=replace(unknown.prompt, lasting=[3, 3, 3]))
+    wrong = replace(unknown, prompt=replace(unknown.prompt, lasting=[1, 1, 7]))
+    likely = likely_eos(telling[0], -100.0), telling[1]
+    one, two, three = (synthesize(*likely, [each], SHORT) for each in (unknown, known, wrong))
+    assert same(one, two)
+    assert not same(one, three)
+    only_voice = request(4, 0, prompt=Prompt((), (), codes))
+    assert len(synthesize(*likely, [only_voice], SHORT)[0].codes) == 25
+
+
+def test_what_is_said_is_aligned(telling: tuple[AR, NAR]) -> None:
+    requests = [said([3, 4], replace(prompt(4, 2), ids=[1, 2], lasting=[3, 1])), said([8])]
+    firsts = [np.array([*told_by([3], 5), *told_by([4], 2)], np.int16), told_by([8], 4)]
+    parts = _Batch.of(requests, telling[1]).aligned(telling[1].nar_aligner, firsts)
+    assert parts.of[0].tolist() == [0, 1, 2, 3]
+    assert parts.frames.tolist() == [[3, 1, 5, 2], [0, 4, 0, 0]]
+
+
+def test_best_of_tells_most_of_the_text(telling: tuple[AR, NAR]) -> None:
+    ar, nar = likely_eos(telling[0], 3.0), telling[1]
+    aligner, one = nar.nar_aligner, request(3, 4)
+    told = [
+        aligner.told(np.array(one.ids), found.codes[:, 0].astype(np.int64))
+        for found in synthesize(ar, nar, [one] * 8, Sampling(max_frames=25))
+        if found.ended
+    ]
+    best = synthesize(ar, nar, [one], Sampling(best_of=24, max_frames=25))[0]
+    assert best.ended
+    assert aligner.told(np.array(one.ids), best.codes[:, 0].astype(np.int64)) > np.median(told)
+
+
+def test_nobody_speaks_twice_as_long_as_is_planned(placed: tuple[AR, NAR]) -> None:
+    endless = likely_eos(placed[0], -100.0), placed[1]
+    requests = [one for one, _ in PLANNED]
+    lasting = [len(found.codes) for found in synthesize(*endless, requests)]
+    assert lasting == [min(16 * symbols, 2 * 12 + 32) for symbols in (7, 5, 4)]
+
+
+def test_speed_is_of_what_is_planned(models: tuple[AR, NAR], placed: tuple[AR, NAR]) -> None:
+    requests = [one for one, _ in PLANNED]
+    endless = likely_eos(placed[0], -100.0), placed[1]
+    found = synthesize(*endless, requests, Sampling(speed=2.0))
+    assert [len(one.codes) for one in found] == [12 + 32] * 3
+    plain, fast = (synthesize(*endless, requests, replace(SHORT, speed=s)) for s in (1.0, 2.0))
+    assert not same(plain, fast), "the text is placed elsewhere"
+    fast = synthesize(*models, REQUESTS, replace(SHORT, speed=2.0))
+    assert same(fast, synthesize(*models, REQUESTS, SHORT)), "who does not plan has no speed"
 
 
 @torch.inference_mode()
-def test_cache_gives_the_whole_forward_where_the_plan_is_kept(placed: tuple[AR, NAR]) -> None:
-    ar, nar = likely_eos(placed[0], -100.0), placed[1]
+def test_cache_gives_the_whole_forward_where_the_plan_is_kept(telling: tuple[AR, NAR]) -> None:
+    ar, nar = likely_eos(telling[0], -100.0), telling[1]
     requests = [one for one, _ in PLANNED]
     found = synthesize(ar, nar, requests, Sampling(top_k=1, max_frames=12))
     for (one, planned), result in zip(PLANNED, found, strict=True):
@@ -191,6 +272,9 @@ def test_cache_gives_the_whole_forward_where_the_plan_is_kept(placed: tuple[AR, 
         parts = Parts(torch.tensor([of]), torch.tensor([[start, planned]]))
         logits = ar(text, lens[0], codes, lens[1], languages, parts)
         assert (logits[0, start:total].argmax(-1) == codes[0, start:, 0]).all()
+        asked = zip((one.prompt, one), (codes[0, :start, 0], codes[0, start:, 0]), strict=True)
+        lasting = [nar.nar_aligner.frames(np.array(x.ids), y.numpy()) for x, y in asked if x.ids]
+        parts = Parts.of_sizes([[(1, n) for n in np.concatenate(lasting).tolist()]])
         for quantizer in range(1, CONFIG.quantizers):
             logits = nar(text, lens[0], codes, lens[1], quantizer, start, languages, parts)
             assert (logits[0, start:].argmax(-1) == codes[0, start:, quantizer]).all()
@@ -383,7 +467,7 @@ def test_sample_follows_the_distribution() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"top_k": 0}, {"top_p": 0.0}, {"temperature": 0.0}, {"best_of": 0}]
+    "fields", [{"top_k": 0}, {"top_p": 0.0}, {"temperature": 0.0}, {"best_of": 0}, {"speed": 0}]
 )
 def test_sampling_that_cannot_be(fields: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(fields))):

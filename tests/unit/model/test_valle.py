@@ -33,12 +33,11 @@ QUANTIZER = 3
 
 
 def made(kind: type[AR] | type[NAR], config: ModelConfig = CONFIG) -> Any:
-    """A model of these sizes; in one that places its text, symbols differ much in length."""
+    """A model of these sizes; in an AR that places its text, symbols differ much in length."""
     torch.manual_seed(1)
     model = kind(config)
-    if config.text_positions == "frames":
-        part = "ar" if kind is AR else "nar"
-        model.get_parameter(f"{part}_durations.frames.weight").data.normal_()
+    if isinstance(model, AR) and config.text_positions == "frames":
+        model.ar_durations.frames.weight.data.normal_()
     return model
 
 
@@ -77,7 +76,7 @@ def sums(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, T
     """loss sum, positions, hits, count."""
     codes, lens = inputs["codes"], inputs["code_lens"]
     if isinstance(model, AR):
-        names = ("text", "text_lens", "codes", "code_lens", "languages")
+        names = {"text", "text_lens", "codes", "code_lens", "languages", "parts"} & set(inputs)
         logits = model(**{name: inputs[name] for name in names})
         return *ar_loss(logits, codes, lens), *ar_top10(logits, codes, lens)
     logits = model(**inputs, quantizer=QUANTIZER)
@@ -242,12 +241,22 @@ def test_the_length_of_the_audio_places_the_text() -> None:
         assert torch.allclose(one, other) == (config is CONFIG)
 
 
-def test_how_long_symbols_last_places_the_text(kind: type[AR] | type[NAR]) -> None:
-    model, inputs = made(kind, PLACED).eval(), single(batch(), 0)
+def test_how_long_symbols_last_places_the_text() -> None:
+    model, inputs = made(AR, PLACED).eval(), single(batch(), 0)
     before = sums(model, inputs)[0]
-    part = "ar" if kind is AR else "nar"
-    model.get_parameter(f"{part}_durations.frames.weight").data.mul_(-1)
+    model.ar_durations.frames.weight.data.mul_(-1)
     assert sums(model, inputs)[0] != before
+
+
+def test_an_alignment_places_the_text(kind: type[AR] | type[NAR]) -> None:
+    model, inputs = made(kind, PLACED).eval(), single(batch(), 0)
+    length = inputs["text"].shape[1]
+    found = []
+    for frames in ([10, 1, 1, 1, 1], [1, 1, 1, 1, 10]):
+        parts = Parts.of_sizes([[(1, n) for n in frames]])
+        assert parts.of.shape == (1, length)
+        found.append(sums(model, {**inputs, "parts": parts})[0])
+    assert found[0] != found[1]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

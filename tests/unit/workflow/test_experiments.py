@@ -300,3 +300,11 @@ def test_a_table_of_another_tokenizer(tmp_path: Path) -> None:
     init = write_model(tmp_path / "voice")
     with pytest.raises(ValueError, match="is a table of the tokenizer espeak: set `tokenizer: esp"):
         check_given(config(a={"init": init, "tokenizer": "vallex"}))
+
+
+@pytest.mark.parametrize(("cores", "both", "alone"), [(1, 1, 1), (2, 1, 2), (8, 4, 8)])
+def test_parts_that_train_share_the_cores(cores: int, both: int, alone: int) -> None:
+    made = config(a={}, b={"init": "a", "ar": None}, c={"init": "a", "ar": None, "nar": None})
+    assert of.training_threads(made, "a", cores) == both
+    assert of.training_threads(made, "b", cores) == alone
+    assert of.training_threads(made, "c", cores) == cores
