@@ -50,24 +50,25 @@ class Voice:
         return tokens.ids, tokens.languages
 
     def speak(
-        self, texts: list[str], prompt: tuple[Path, str] | None, sampling: Sampling, seed: int
+        self, texts: list[str], prompt: tuple[Path, str], sampling: Sampling, seed: int, both: bool
     ) -> tuple[list[np.ndarray], int]:
-        """What the texts sound like after a prompt (file, its text), and how many ended."""
-        before = [self.tokens(prompt[1])] if prompt else []
-        codes = self.codec.encode(librosa.load(prompt[0], sr=RATE)[0]) if prompt else None
+        """What the texts sound like with a prompt (file, its text), and how many ended.
+
+        `both`: the AR hears the prompt as well as the NAR.
+        """
+        before = self.tokens(prompt[1])
+        codes = self.codec.encode(librosa.load(prompt[0], sr=RATE)[0])
         requests = []
         for text in texts:
-            *framed, after = frame(
-                [*before, self.tokens(text)],
+            framed, after = frame(
+                [before, self.tokens(text)],
                 self.tokenizer.separator,
                 self.tokenizer.ends,
                 language="after",
             )
-            requests.append(
-                Request(*after, prompt=Prompt(*framed[0], codes) if prompt else Prompt())
-            )
-        entries = entries_of(self.codec)
-        made = synthesize(self.ar.eval(), self.nar.eval(), requests, sampling, seed, 10, entries)
+            requests.append(Request(*after, prompt=Prompt(*framed, codes)))
+        how = (sampling, seed, 10, entries_of(self.codec), both)
+        made = synthesize(self.ar.eval(), self.nar.eval(), requests, *how)
         return [self.codec.decode(one.codes) for one in made], sum(one.ended for one in made)
 
 
@@ -99,16 +100,18 @@ def main() -> None:
     parser.add_argument("--whisper", required=True)
     parser.add_argument("--sentences", type=Path, default=Path("resources/base/sentences.txt"))
     parser.add_argument("--recordings", type=Path)
-    parser.add_argument("--temperature", type=float, default=0.7)
+    parser.add_argument("--temperature", type=float, default=0.4)
     parser.add_argument("--top-k", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only-voice", action="store_true", help="no teacher, no codec")
-    parser.add_argument("--no-prompt", action="store_true")
+    parser.add_argument("--best-of", type=int, default=4)
+    parser.add_argument("--prompted", choices=["both", "nar"], default="nar")
     parser.add_argument("--every", type=int, default=1, help="take every so manieth sentence")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     voice, hear = Voice(args.folder), load_whisper(args.whisper, compute_type="int8")
-    sampling = Sampling(top_k=args.top_k, temperature=args.temperature)
+    sampling = Sampling(args.top_k, temperature=args.temperature, best_of=args.best_of)
+    both = args.prompted == "both"
     texts = args.sentences.read_text("utf-8").splitlines()[:: args.every]
 
     result: dict = {}
@@ -119,14 +122,14 @@ def main() -> None:
         given_back = [voice.codec.decode(voice.codec.encode(clip)) for clip in read]
         result["codec"] = figures(texts, given_back, hear, args.every)
     wav = args.folder / "prompts" / f"{TEACHER}.wav"
-    own = None if args.no_prompt else (wav, wav.with_suffix(".txt").read_text("utf-8").strip())
+    own = wav, wav.with_suffix(".txt").read_text("utf-8").strip()
     for seed in range(1, args.seeds + 1):
-        clips, ended = voice.speak(texts, own, sampling, seed)
+        clips, ended = voice.speak(texts, own, sampling, seed, both)
         result[f"seed {seed}"] = {**figures(texts, clips, hear, args.every), "ended": ended}
 
     rows = list(csv.DictReader(args.recordings.open())) if args.recordings else []
     for row in rows:
-        clips, _ = voice.speak(texts[:10], (Path(row["path"]), row["text"]), sampling, 1)
+        clips, _ = voice.speak(texts[:10], (Path(row["path"]), row["text"]), sampling, 1, both)
         heard = [to_16k(clip) for clip in clips if len(clip)]
         near = result[f"prompt {Path(row['path']).stem}"] = {}
         for other in rows:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from revoice.files import read_json, sha256
 from revoice.model.pretrained import read_checkpoint
 from revoice.text import load_tokenizer
+from tests.conftest import ROOT
 from tests.helpers import small
 from tests.workflow.conftest import Run, Snakemake, copy_project
 from tests.workflow.test_module import CONFIG, OUTER, run
@@ -118,6 +119,14 @@ def test_a_tuned_base_is_exported(based: Based) -> None:
     state = read_checkpoint(based.folder / "results/tuned/model.pt")
     for name, value in load_file(based.folder / "results/tuned/model.safetensors").items():
         assert torch.equal(state[name], value)
+
+
+def test_the_default_run_fine_tunes_it(based: Based, tmp_path: Path, snakemake: Snakemake) -> None:
+    shutil.copyfile(ROOT / "config.yaml", tmp_path / "config.yaml")
+    made = snakemake(tmp_path, "-n", project=based.base.parents[1]).succeeded()
+    jobs = {"tokenize_text asterisk.espeak@base", "fetch_codec base@asterisk", "train_ar demo"}
+    assert jobs <= set(made.jobs)
+    assert not {"fetch_codec encodec", "fetch_pretrained vallex"} & set(made.jobs)
 
 
 def test_another_workflow_finds_it_beside_the_snakefile(based: Based, tmp_path: Path) -> None:
