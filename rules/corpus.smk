@@ -126,7 +126,7 @@ rule manifests:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=lambda w, attempt: attempt * int(3000 + 0.2 * indexed_minutes([w.corpus])),
+        mem_mb=grown(2000),
         runtime=grown(60),
     params:
         transcripts=lambda w: index_of(w.corpus).transcripts,

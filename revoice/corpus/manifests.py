@@ -1,9 +1,9 @@
 """Lhotse manifests of a corpus: recordings, supervisions, and cuts split into train, dev, test."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,54 +11,102 @@ from lhotse import CutSet, Recording, RecordingSet, SupervisionSegment, Supervis
 from lhotse.cut import MonoCut
 from lhotse.qa import validate_recordings_and_supervisions
 
-from revoice.config import SPLITS, CorpusConfig, SplitConfig
+from revoice.config import SPLITS, CorpusConfig, Split, SplitConfig
+from revoice.corpus.files import Files, usable_by_id
+from revoice.corpus.ondisk import OnDisk
 from revoice.corpus.split import split_of
 from revoice.corpus.transcripts import Transcript, transcripts
-from revoice.files import atomic
+from revoice.files import atomic, scratch
 
-
-@dataclass(frozen=True)
-class Rejected:
-    """A file that does not come through, and why."""
-
-    path: str
-    reason: str
+HELD_OUT = "its text is in the test split, and must not be trained on"
 
 
 def write_manifests(
     name: str,
     corpus: CorpusConfig,
     config: SplitConfig,
-    shards: dict[str, tuple[Path, dict[str, str]]],
+    shards: dict[str, tuple[Path, Path]],
     folder: Path,
     strict: bool = False,
-) -> list[Rejected]:
+) -> None:
     """Write `recordings`, `supervisions`, `cuts_train`, `cuts_dev`, `cuts_test` (`.jsonl.gz`).
 
     One cut per recording, in the order of the shards; `cut.shard` says which holds its codes.
     Every shard's manifests are validated by Lhotse before they are written. `shards` has for each
-    its `RecordingSet` file and the paths by recording id. Returns what was left out for its
-    transcript.
+    its `RecordingSet` file and the table of its files. Beside the manifests are written
+    `files.csv`, with a row for each file, and `rejected.csv`, with those left out and why.
+
+    A shard is in memory at a time: what is known of files and said in them lies on disk.
 
     Raises ValueError where nothing is left; or with `strict`, where a transcript is missing.
     """
-    paths = [path for _, by_id in shards.values() for path in by_id.values()]
-    found = transcripts(corpus, paths)
-    said = {path: t for path, t in found.items() if isinstance(t, Transcript)}
-    rejected = [Rejected(path, t) for path, t in found.items() if not isinstance(t, Transcript)]
-    if strict and rejected:
-        first = rejected[0]
-        raise ValueError(
-            f"corpora.{name}: {len(rejected)} recordings have no usable transcript, first "
-            f"{first.path}: {first.reason}. Add it, or set audio.strict: false to leave them out."
+    with ExitStack() as stack:
+        work = stack.enter_context(scratch(folder, "manifests"))
+        said = Said(stack.enter_context(OnDisk(work / "said")))
+        files = Files(stack.enter_context(OnDisk(work / "files")))
+        for _, table in shards.values():
+            files.add(table)
+        for path, found in transcripts(corpus, files.usable()):
+            said.add(path, found)
+        if strict and said.missing:
+            path, reason = next(said.without())
+            raise ValueError(
+                f"corpora.{name}: {said.missing} recordings have no usable transcript, first "
+                f"{path}: {reason}. Add it, or set audio.strict: false to leave them out."
+            )
+        if not said.spoken:
+            reasons = "".join(f"\n  {path} {why}" for path, why in islice(said.without(), 10))
+            raise ValueError(
+                f"corpora.{name}: no recording with a transcript is left. Why files were "
+                f"rejected is in {folder / 'audio'}/*.csv{', and:' if reasons else '.'}{reasons}"
+            )
+        split = split_of(said.items, corpus, config)
+        _write_cuts(name, shards, said, split, folder)
+
+        def why(path: str) -> str | None:
+            found = said[path]
+            if isinstance(found, str):
+                return found
+            return None if split(path, found) else HELD_OUT
+
+        files.write(why, folder / "files.csv", folder / "rejected.csv")
+
+
+class Said:
+    """What is said in each file, or why it has no transcript, by path; on disk."""
+
+    def __init__(self, rows: OnDisk) -> None:
+        self._rows = rows
+        self.spoken = self.missing = 0
+
+    def add(self, path: str, found: Transcript | str) -> None:
+        self._rows[path] = found
+        self.missing += isinstance(found, str)
+        self.spoken += not isinstance(found, str)
+
+    def __getitem__(self, path: str) -> Transcript | str:
+        found = self._rows[path]
+        return found if isinstance(found, str) else Transcript(*found)
+
+    def items(self) -> Iterator[tuple[str, Transcript]]:
+        return (
+            (path, Transcript(*found))
+            for path, found in self._rows.items()
+            if not isinstance(found, str)
         )
-    splits = split_of(said, corpus, config)
-    usable = {path: split for path, split in splits.items() if split}
-    rejected += [
-        Rejected(path, "its text is in the test split, and must not be trained on")
-        for path in splits
-        if path not in usable
-    ]
+
+    def without(self) -> Iterator[tuple[str, str]]:
+        """Path and reason of each file that has no transcript."""
+        return ((path, found) for path, found in self._rows.items() if isinstance(found, str))
+
+
+def _write_cuts(
+    name: str,
+    shards: dict[str, tuple[Path, Path]],
+    said: Said,
+    split_of: Callable[[str, Transcript], Split | None],
+    folder: Path,
+) -> None:
     counts = dict.fromkeys(SPLITS, 0)
     with ExitStack() as stack:
 
@@ -69,23 +117,22 @@ def write_manifests(
         recordings = writer(RecordingSet, "recordings")
         supervisions = writer(SupervisionSet, "supervisions")
         cuts = {split: writer(CutSet, f"cuts_{split}") for split in SPLITS}
-        for shard, (file, by_id) in sorted(shards.items()):
-            kept = [r for r in RecordingSet.from_jsonl_lazy(file) if by_id[r.id] in usable]
-            for cut in _cuts(f"{name}/{shard}", ((r, said[by_id[r.id]]) for r in kept)):
-                split = usable[by_id[cut.id]]
+        for shard, (file, table) in sorted(shards.items()):
+            spoken, splits = [], list[Split]()
+            by_id = usable_by_id(table)
+            for recording in RecordingSet.from_jsonl_lazy(file):
+                path = by_id[recording.id]
+                found = said[path]
+                if isinstance(found, Transcript) and (split := split_of(path, found)):
+                    spoken.append((recording, found))
+                    splits.append(split)
+            for cut, split in zip(_cuts(f"{name}/{shard}", spoken), splits, strict=True):
                 recordings.write(cut.recording)
                 supervisions.write(cut.supervisions[0])
                 cuts[split].write(cut)
                 counts[split] += 1
-        if not any(counts.values()):
-            reasons = "".join(f"\n  {row.path} {row.reason}" for row in rejected[:10])
-            raise ValueError(
-                f"corpora.{name}: no recording with a transcript is left. Why files were "
-                f"rejected is in {folder / 'audio'}/*.csv{', and:' if reasons else '.'}{reasons}"
-            )
     for split, count in counts.items():
         logging.info("%s: %d cuts", split, count)
-    return rejected
 
 
 def _cuts(shard: str, spoken: Iterable[tuple[Recording, Transcript]]) -> list[MonoCut]:

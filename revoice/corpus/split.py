@@ -24,44 +24,77 @@ def _shares(keys: Iterable[str], config: SplitConfig) -> Callable[[str], Split]:
 
     Where no key falls into a split that should have some, the nearest one goes there.
     """
-    ordered = sorted(set(keys), key=lambda key: _position(config.seed, key))
-    test = {k for k in ordered if _position(config.seed, k) < config.test}
-    if not test and config.test and len(ordered) > 2:
-        test = {ordered[0]}
-    rest = [k for k in ordered if k not in test]
-    dev = {k for k in rest if _position(config.seed, k) < config.test + config.dev}
-    if not dev and config.dev and len(rest) > 1:
-        dev = {rest[0]}
-    return lambda key: "test" if key in test else "dev" if key in dev else "train"
+    in_test, nearest = False, list[tuple[float, str]]()  # the three nearest that are not in test
+    for key in keys:
+        found = _position(config.seed, key), key
+        if found[0] < config.test:
+            in_test = True
+        elif (len(nearest) < 3 or found < nearest[-1]) and found not in nearest:
+            nearest = sorted([*nearest, found])[:3]
+    only_test = only_dev = None
+    if not in_test and config.test and len(nearest) > 2:
+        only_test = nearest.pop(0)[1]
+    if config.dev and len(nearest) > 1 and nearest[0][0] >= config.test + config.dev:
+        only_dev = nearest[0][1]
+
+    def share(key: str) -> Split:
+        position = _position(config.seed, key)
+        if position < config.test or key == only_test:
+            return "test"
+        return "dev" if position < config.test + config.dev or key == only_dev else "train"
+
+    return share
 
 
 def split_of(
-    said: dict[str, Transcript], corpus: CorpusConfig, config: SplitConfig
-) -> dict[str, Split | None]:
-    """Which split each file is in. None: its text is in test and must not be in train.
+    said: Callable[[], Iterable[tuple[str, Transcript]]], corpus: CorpusConfig, config: SplitConfig
+) -> Callable[[str, Transcript], Split | None]:
+    """A function that says which split a file is in.
+
+    It gives None where a file's text is in test and the file must not be in train.
 
     By text: every recording of a text is in the same split. By speaker: whole speakers, those
     named or a seeded share. A LibriTTS subset with a split of its own goes there; of the
     subsets for train, a share of the texts becomes dev unless a subset is dev.
+
+    Args:
+        said: gives all files with what is said in them, and is asked several times: of a large
+            corpus they are not to be in memory.
     """
-    texts = {path: text_key(transcript.text) for path, transcript in said.items()}
+
+    def key(of: Transcript) -> str:
+        return of.speaker if config.by == "speaker" and not corpus.splits else text_key(of.text)
+
+    named: dict[str, Split] = {}
     if corpus.splits:
         has_dev = "dev" in corpus.splits.values()
-        only_dev = config.model_copy(update={"test": 0.0, "dev": 0.0 if has_dev else config.dev})
-        share = _shares(texts.values(), only_dev)
-        splits = {path: corpus.splits.get(Path(path).parts[0], "train") for path in said}
-        splits |= {path: share(texts[path]) for path, split in splits.items() if split == "train"}
+        config = config.model_copy(update={"test": 0.0, "dev": 0.0 if has_dev else config.dev})
     elif config.by == "speaker":
-        named: dict[str, Split] = dict.fromkeys(config.dev_speakers, "dev")
+        named |= dict.fromkeys(config.dev_speakers, "dev")
         named |= dict.fromkeys(config.test_speakers, "test")
-        speakers = {path: transcript.speaker for path, transcript in said.items()}
-        share = _shares(speakers.values(), config)
-        splits = {p: named.get(s, "train") if named else share(s) for p, s in speakers.items()}
-    else:
-        share = _shares(texts.values(), config)
-        splits = {path: share(text) for path, text in texts.items()}
-    held_out = {texts[path] for path, split in splits.items() if split == "test"}
-    return {
-        path: None if split == "train" and texts[path] in held_out else split
-        for path, split in splits.items()
-    }
+    share = _shares((key(transcript) for _, transcript in said()), config)
+
+    def split(path: str, transcript: Transcript) -> Split:
+        if corpus.splits and (subset := corpus.splits.get(Path(path).parts[0])) not in (
+            None,
+            "train",
+        ):
+            return subset
+        return named.get(transcript.speaker, "train") if named else share(key(transcript))
+
+    held_out = set[bytes]()
+    if corpus.splits or config.by == "speaker":  # by text none is in test and elsewhere too
+        held_out = {_digest(t.text) for path, t in said() if split(path, t) == "test"}
+
+    def unless_held_out(path: str, transcript: Transcript) -> Split | None:
+        found = split(path, transcript)
+        if found == "train" and held_out and _digest(transcript.text) in held_out:
+            return None
+        return found
+
+    return unless_held_out
+
+
+def _digest(text: str) -> bytes:
+    """What stands for a text where many are kept: 16 bytes."""
+    return hashlib.sha256(text_key(text).encode()).digest()[:16]

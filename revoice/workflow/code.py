@@ -28,8 +28,8 @@ READS = {
     "synthetic.hearing synthetic.names synthetic.parts synthetic.speak synthetic.voices "
     "evaluation/english.json",
     "describe_voices": "synthetic.names synthetic.record",
-    "manifests": "corpus.manifests corpus.naming corpus.shards corpus.split corpus.table "
-    "corpus.transcripts",
+    "manifests": "corpus.files corpus.manifests corpus.naming corpus.ondisk corpus.shards "
+    "corpus.split corpus.table corpus.transcripts",
     "fit_codec": "codec.cuts codec.files",
     "encode": "codec.cuts codec.files codec.identity",
     "tokenize_text": f"corpus.split {TEXT}",

@@ -1,23 +1,27 @@
 """Manifests: what Lhotse makes of the files written, and what is left out."""
 
+import csv
 import shutil
+import tracemalloc
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from lhotse import CutSet, RecordingSet, SupervisionSet, validate
 from lhotse.qa import validate_recordings_and_supervisions
 
 from revoice.config import AudioConfig, CorpusConfig, SplitConfig
-from revoice.corpus.audio import SAMPLE_RATE, recordings_of, resample
+from revoice.corpus.audio import SAMPLE_RATE, Source, recordings_of, resample
+from revoice.corpus.files import usable_by_id
 from revoice.corpus.index import scan
-from revoice.corpus.manifests import Rejected, write_manifests
+from revoice.corpus.manifests import HELD_OUT, write_manifests
 from revoice.files import atomic
 from tests.helpers.recorded import speak, write
 
 
 def prepared(
     tmp_path: Path, corpus: CorpusConfig, root: Path, shards: int = 2
-) -> dict[str, tuple[Path, dict[str, str]]]:
+) -> dict[str, tuple[Path, Path]]:
     """Resample a corpus in some shards, as `write_manifests` wants them."""
     paths = [file.path for file in scan(corpus)[0]]
     found = {}
@@ -26,11 +30,23 @@ def prepared(
         sources = resample(
             "mine", paths[number::shards], root, tmp_path / "audio" / name, AudioConfig()
         )
-        table = tmp_path / "audio" / f"{name}.jsonl.gz"
-        with atomic(table) as temporary:
-            recordings_of(sources, tmp_path / "audio" / name).to_file(temporary)
-        found[name] = (table, {s.id: s.path for s in sources if not s.reason})
+        found[name] = laid_down(sources, tmp_path / "audio" / name)
     return found
+
+
+def laid_down(sources: list[Source], folder: Path) -> tuple[Path, Path]:
+    """A shard's recordings and its table, as `resample` leaves them."""
+    recordings, table = folder.with_suffix(".jsonl.gz"), folder.with_suffix(".csv")
+    with atomic(recordings) as temporary:
+        recordings_of(sources, folder).to_file(temporary)
+    pd.DataFrame(sources).to_csv(table, index=False)
+    return recordings, table
+
+
+def rejected_in(folder: Path) -> dict[str, str]:
+    """Reasons by path, as `write_manifests` has left them."""
+    with open(folder / "rejected.csv", newline="") as file:
+        return {row["path"]: row["reason"] for row in csv.DictReader(file)}
 
 
 @pytest.fixture
@@ -51,8 +67,8 @@ def load(folder: Path) -> dict[str, CutSet]:
 def test_manifests_are_lhotse_s(tmp_path: Path, recordings: Path) -> None:
     corpus = CorpusConfig(kind="folder", path=str(recordings), languages=["de"])
     shards = prepared(tmp_path, corpus, recordings)
-    rejected = write_manifests("mine", corpus, SplitConfig(dev=0.2, test=0.2), shards, tmp_path)
-    assert rejected == []
+    write_manifests("mine", corpus, SplitConfig(dev=0.2, test=0.2), shards, tmp_path)
+    assert rejected_in(tmp_path) == {}
     recording_set = RecordingSet.from_file(tmp_path / "recordings.jsonl.gz")
     supervision_set = SupervisionSet.from_file(tmp_path / "supervisions.jsonl.gz")
     assert len(recording_set) == len(supervision_set) == 12
@@ -69,7 +85,7 @@ def test_manifests_are_lhotse_s(tmp_path: Path, recordings: Path) -> None:
         assert supervision.text == f"Sentence {number}."
         assert (supervision.language, supervision.speaker) == ("de", f"amy{int(number) % 3}")
         assert cut.duration == pytest.approx(0.3 + int(number) / 20, abs=0.01)
-        assert cut.id in shards[cut.shard.removeprefix("mine/")][1]
+        assert cut.id in usable_by_id(shards[cut.shard.removeprefix("mine/")][1])
     assert all(len(list(split)) > 0 for split in load(tmp_path).values())
 
 
@@ -79,8 +95,8 @@ def test_bad_transcripts_are_rejected_with_their_reasons(tmp_path: Path, recordi
     write(recordings / "amy1" / "1.txt", "")
     write(recordings / "amy2" / "2.txt", b"\xff\xfeH\0i\0")
     shards = prepared(tmp_path, corpus, recordings)
-    rejected = write_manifests("mine", corpus, SplitConfig(), shards, tmp_path)
-    reasons = {row.path: row.reason for row in rejected}
+    write_manifests("mine", corpus, SplitConfig(), shards, tmp_path)
+    reasons = rejected_in(tmp_path)
     assert set(reasons) == {"amy0/0.wav", "amy1/1.wav", "amy2/2.wav"}
     assert reasons["amy0/0.wav"].startswith("has no transcript")
     assert reasons["amy1/1.wav"] == "1.txt is empty"
@@ -98,10 +114,8 @@ def test_what_repeats_the_test_split_is_listed(tmp_path: Path, recordings: Path)
     write(recordings / "amy1" / "1.txt", "the same")
     config = SplitConfig(by="speaker", test_speakers=["amy1"])
     shards = prepared(tmp_path, corpus, recordings)
-    rejected = write_manifests("mine", corpus, config, shards, tmp_path)
-    assert rejected == [
-        Rejected("amy0/0.wav", "its text is in the test split, and must not be trained on")
-    ]
+    write_manifests("mine", corpus, config, shards, tmp_path)
+    assert rejected_in(tmp_path) == {"amy0/0.wav": HELD_OUT}
     cuts = load(tmp_path)
     assert {cut.supervisions[0].speaker for cut in cuts["test"]} == {"amy1"}
     assert {cut.supervisions[0].speaker for cut in cuts["train"]} == {"amy0", "amy2"}
@@ -115,8 +129,13 @@ def test_a_shard_of_which_nothing_is_left(tmp_path: Path, recordings: Path) -> N
     for path in [file.path for file in scan(corpus)[0]][1::2]:
         (recordings / path).write_bytes(b"")
     shards = prepared(tmp_path, corpus, recordings)
-    assert shards["s1"][1] == {}
-    assert write_manifests("mine", corpus, SplitConfig(), shards, tmp_path) == []
+    assert usable_by_id(shards["s1"][1]) == {}
+    write_manifests("mine", corpus, SplitConfig(), shards, tmp_path)
+    assert set(rejected_in(tmp_path).values()) == {"is empty"}
+    files = (tmp_path / "files.csv").read_text().splitlines()
+    assert files[0] == shards["s0"][1].read_text().splitlines()[0]
+    assert [line.split(",")[0] for line in files[1:]] == sorted(f.path for f in scan(corpus)[0])
+    assert any(",16000.0,1.0," in line for line in files), "as they miss elsewhere"
     assert len(RecordingSet.from_file(tmp_path / "recordings.jsonl.gz")) == 6
 
 
@@ -135,7 +154,8 @@ def test_real_layouts(spoken: Path, tmp_path: Path, kind: str, name: str) -> Non
     root = spoken / name
     corpus = CorpusConfig.model_validate({"kind": kind, "path": str(root)})
     shards = prepared(tmp_path, corpus, root, shards=1)
-    assert write_manifests("mine", corpus, SplitConfig(dev=0, test=0), shards, tmp_path) == []
+    write_manifests("mine", corpus, SplitConfig(dev=0, test=0), shards, tmp_path)
+    assert rejected_in(tmp_path) == {}
     cuts = list(load(tmp_path)["train"])
     assert len(cuts) == len(list(root.rglob("*.wav")))
     for cut in cuts:
@@ -143,7 +163,7 @@ def test_real_layouts(spoken: Path, tmp_path: Path, kind: str, name: str) -> Non
         text = cut.supervisions[0].text
         assert len(text) > 10
         if kind == "libritts":
-            path = root / shards["s0"][1][cut.id]
+            path = root / usable_by_id(shards["s0"][1])[cut.id]
             assert text == path.with_suffix(".normalized.txt").read_text("utf-8").strip()
             assert cut.supervisions[0].speaker == path.parts[-3]
         else:
@@ -162,9 +182,48 @@ def test_real_digits_by_whole_speakers(spoken: Path, tmp_path: Path) -> None:
     speakers = sorted(path.name for path in root.iterdir())
     shards = prepared(tmp_path, corpus, root)
     config = SplitConfig(by="speaker", dev_speakers=speakers[1:2], test_speakers=speakers[:1])
-    rejected = write_manifests("mine", corpus, config, shards, tmp_path)
+    write_manifests("mine", corpus, config, shards, tmp_path)
     cuts = {split: list(of) for split, of in load(tmp_path).items()}
     assert {cut.supervisions[0].speaker for cut in cuts["test"]} == set(speakers[:1])
     assert {cut.supervisions[0].speaker for cut in cuts["dev"]} == set(speakers[1:2])
     assert cuts["train"] == [], "every speaker says the same digits"
-    assert len(rejected) == len(list(root.rglob("*.wav"))) - len(cuts["test"]) - len(cuts["dev"])
+    assert len(rejected_in(tmp_path)) == len(list(root.rglob("*.wav"))) - len(cuts["test"]) - len(
+        cuts["dev"]
+    )
+
+
+def peak(folder: Path, count: int, kind: str, by: str) -> int:
+    """Bytes that Python holds at most while manifests of so many made-up recordings are written."""
+    paths = [f"{number % 7}/{number:05d}.wav" for number in range(count)]
+    with open(folder / "table.csv", "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "text", "speaker"])
+        rows.writerows([path, f"This is sentence {path}.", path[0]] for path in paths)
+    if kind == "folder":
+        for path in paths:
+            write(folder / path.replace(".wav", ".txt"), f"This is sentence {path}.")
+    shards = {}
+    for first in range(0, count, 50):
+        of_shard = [
+            Source(p, p[2:7], rate=24000, channels=1, duration=3.0)
+            for p in paths[first : first + 50]
+        ]
+        shards[f"s{first:016b}"] = laid_down(of_shard, folder / f"s{first:016b}")
+    where = str(folder / "table.csv" if kind == "table" else folder)
+    corpus = CorpusConfig.model_validate({"kind": kind, "path": where})
+    config = SplitConfig.model_validate({"by": by})
+    tracemalloc.start()
+    write_manifests("mine", corpus, config, shards, folder)
+    memory = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(RecordingSet.from_file(folder / "recordings.jsonl.gz")) == count
+    return memory
+
+
+@pytest.mark.parametrize(("kind", "by"), [("table", "text"), ("folder", "speaker")])
+def test_memory_is_that_of_a_shard(tmp_path: Path, kind: str, by: str) -> None:
+    few, many = tmp_path / "few", tmp_path / "many"
+    few.mkdir(), many.mkdir()
+    peak(many, 1000, kind, by)  # what is loaded once, and what Python keeps of freed memory
+    # what it keeps fills slowly, and weighs in sizes as small as these
+    assert peak(many, 1000, kind, by) < 1.25 * peak(few, 100, kind, by)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from revoice.config import CorpusConfig, SplitConfig
-from revoice.corpus.split import split_of, text_key
+from revoice.config import CorpusConfig, Split, SplitConfig
+from revoice.corpus.split import _position, split_of, text_key
 from revoice.corpus.transcripts import Transcript
 
 FOLDER = CorpusConfig(kind="folder", path="unused")
@@ -22,6 +22,13 @@ def said_by(
         )
         for n in range(count)
     }
+
+
+def splits_of(
+    said: dict[str, Transcript], corpus: CorpusConfig, config: SplitConfig
+) -> dict[str, Split | None]:
+    split = split_of(said.items, corpus, config)
+    return {path: split(path, transcript) for path, transcript in said.items()}
 
 
 def split_texts(said: dict[str, Transcript], splits: dict[str, Any]) -> dict[str, set[str]]:
@@ -42,7 +49,7 @@ def test_same_words_are_the_same_text() -> None:
 def test_shares_of_texts(seed: int) -> None:
     said = said_by(3000, texts=1000)
     config = SplitConfig(dev=0.1, test=0.2, seed=seed)
-    splits = split_of(said, FOLDER, config)
+    splits = splits_of(said, FOLDER, config)
     texts = split_texts(said, splits)
     assert set(splits) == set(said)
     assert len(texts["test"]) == pytest.approx(200, abs=50)
@@ -50,14 +57,14 @@ def test_shares_of_texts(seed: int) -> None:
     assert not texts["test"] & texts["train"]
     assert not texts["dev"] & texts["train"]
     assert not texts["dev"] & texts["test"]
-    assert splits == split_of(said, FOLDER, config)
-    assert splits != split_of(said, FOLDER, config.model_copy(update={"seed": seed + 1}))
+    assert splits == splits_of(said, FOLDER, config)
+    assert splits != splits_of(said, FOLDER, config.model_copy(update={"seed": seed + 1}))
 
 
 def test_texts_that_differ_in_case_and_punctuation_stay_together() -> None:
     said = {f"{n}.wav": Transcript(f"sentence {n}", "s", "en") for n in range(200)}
     said |= {f"{n}-again.wav": Transcript(f"Sentence, {n}!", "s", "en") for n in range(200)}
-    splits = split_of(said, FOLDER, SplitConfig(dev=0.2, test=0.2))
+    splits = splits_of(said, FOLDER, SplitConfig(dev=0.2, test=0.2))
     assert all(splits[f"{n}.wav"] == splits[f"{n}-again.wav"] for n in range(200))
 
 
@@ -65,9 +72,9 @@ def test_texts_that_differ_in_case_and_punctuation_stay_together() -> None:
 def test_splits_stay_when_recordings_are_added(by: str) -> None:
     config = SplitConfig.model_validate({"by": by, "dev": 0.1, "test": 0.1})
     said = said_by(500, speakers=50)
-    before = split_of(said, FOLDER, config)
+    before = splits_of(said, FOLDER, config)
     assert set(before.values()) == {"train", "dev", "test"}
-    after = split_of(said | said_by(900, speakers=90, folder="b"), FOLDER, config)
+    after = splits_of(said | said_by(900, speakers=90, folder="b"), FOLDER, config)
     assert {path: after[path] for path in before} == before
 
 
@@ -75,18 +82,34 @@ def test_splits_stay_when_recordings_are_added(by: str) -> None:
 def test_few_texts(count: int, splits: set[str]) -> None:
     for seed in range(20):
         config = SplitConfig(dev=0.01, test=0.01, seed=seed)
-        assert set(split_of(said_by(count), FOLDER, config).values()) == splits
+        assert set(splits_of(said_by(count), FOLDER, config).values()) == splits
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.05, 0.4])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7, 60])
+def test_few_texts_are_shared_as_if_all_were_sorted(count: int, share: float) -> None:
+    said = said_by(count)
+    for seed in range(20):
+        config = SplitConfig(dev=share, test=share / 2, seed=seed)
+        ordered = sorted(_position(seed, text_key(t.text)) for t in said.values())
+        test = [p for p in ordered if p < config.test]
+        test = test or ordered[:1] * bool(config.test and len(ordered) > 2)
+        rest = [p for p in ordered if p not in test]
+        dev = [p for p in rest if p < config.test + config.dev]
+        dev = dev or rest[:1] * bool(config.dev and len(rest) > 1)
+        found = Counter(splits_of(said, FOLDER, config).values())
+        assert [found["test"], found["dev"]] == [len(test), len(dev)]
 
 
 def test_shares_of_nothing() -> None:
-    splits = split_of(said_by(300), FOLDER, SplitConfig(dev=0, test=0))
+    splits = splits_of(said_by(300), FOLDER, SplitConfig(dev=0, test=0))
     assert set(splits.values()) == {"train"}
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_whole_speakers(seed: int) -> None:
     said = said_by(2000, speakers=100)
-    splits = split_of(said, FOLDER, SplitConfig(by="speaker", dev=0.1, test=0.1, seed=seed))
+    splits = splits_of(said, FOLDER, SplitConfig(by="speaker", dev=0.1, test=0.1, seed=seed))
     speakers: dict[str, set[str]] = {}
     for path, split in splits.items():
         speakers.setdefault(said[path].speaker, set()).add(str(split))
@@ -98,7 +121,7 @@ def test_whole_speakers(seed: int) -> None:
 def test_named_speakers_and_their_texts() -> None:
     said = said_by(300, speakers=3, texts=250)  # the last 50 repeat texts of the first 50
     config = SplitConfig(by="speaker", dev_speakers=["s1"], test_speakers=["s2"])
-    splits = split_of(said, FOLDER, config)
+    splits = splits_of(said, FOLDER, config)
     test_texts = {text_key(t.text) for t in said.values() if t.speaker == "s2"}
     for path, transcript in said.items():
         if transcript.speaker == "s2":
@@ -122,7 +145,7 @@ def test_subsets_of_libritts_as_splits(parts: tuple[str, ...]) -> None:
     config = CorpusConfig.model_validate(
         {"kind": "libritts", "path": "x", "splits": {part: part.split("-")[0] for part in parts}}
     )
-    splits = split_of(said, config, SplitConfig(dev=0.2, test=0.2))
+    splits = splits_of(said, config, SplitConfig(dev=0.2, test=0.2))
     assert splits.pop("train-clean-100/a/same.wav") is None
     found = {
         part: {split for path, split in splits.items() if path.startswith(part)}

@@ -18,7 +18,7 @@ def test_transcripts_beside_the_recordings(tmp_path: Path) -> None:
     write(tmp_path / "bob" / "e.txt", b"caf\xe9")
     config = CorpusConfig(kind="folder", path=str(tmp_path), languages=["fr"])
     paths = ["amy/a.wav", "amy/b.c.flac", "bob/d.wav", "bob/e.wav", "bob/f.wav"]
-    assert transcripts(config, paths) == {
+    assert dict(transcripts(config, paths)) == {
         "amy/a.wav": Transcript("Hello world", "amy", "fr"),
         "amy/b.c.flac": Transcript("raw, three of them", "amy", "fr"),
         "bob/d.wav": "d.txt is empty",
@@ -26,7 +26,9 @@ def test_transcripts_beside_the_recordings(tmp_path: Path) -> None:
         "bob/f.wav": "has no transcript: neither f.normalized.txt nor f.txt is there",
     }
     one = config.model_copy(update={"speaker": "me"})
-    assert transcripts(one, ["amy/a.wav"])["amy/a.wav"] == Transcript("Hello world", "me", "fr")
+    assert dict(transcripts(one, ["amy/a.wav"])) == {
+        "amy/a.wav": Transcript("Hello world", "me", "fr")
+    }
 
 
 def test_files_at_the_top_are_named_after_their_folder(
@@ -37,7 +39,7 @@ def test_files_at_the_top_are_named_after_their_folder(
     monkeypatch.chdir(folder)
     for path in (str(folder), "."):
         config = CorpusConfig(kind="folder", path=path)
-        assert transcripts(config, ["a.wav"]) == {"a.wav": Transcript("Hello", "amy", "en")}
+        assert dict(transcripts(config, ["a.wav"])) == {"a.wav": Transcript("Hello", "amy", "en")}
 
 
 def test_transcripts_of_a_table(tmp_path: Path) -> None:
@@ -50,7 +52,7 @@ def test_transcripts_of_a_table(tmp_path: Path) -> None:
     write(tmp_path / "list.csv", "\n".join(rows))
     config = CorpusConfig(kind="table", path=str(tmp_path / "list.csv"), languages=["de"])
     paths = [file.path for file in scan(config)[0]]
-    assert transcripts(config, paths) == {
+    assert dict(transcripts(config, paths)) == {
         "a.wav": Transcript("Hello, you", "amy", "de"),
         "b.wav": Transcript("Bonjour", "speaker", "fr"),
         "c.wav": "its text in the table is empty",
@@ -64,7 +66,7 @@ def test_default_corpus_has_a_speaker_per_language(
     for language in ("en", "fr"):
         write(tmp_path / "data" / "asterisk" / language / "digits" / "1.txt", "one")
     config = CorpusConfig(kind="asterisk", languages=["en", "fr"])
-    found = transcripts(config, ["en/digits/1.g722", "fr/digits/1.g722"])
+    found = dict(transcripts(config, ["en/digits/1.g722", "fr/digits/1.g722"]))
     assert found["en/digits/1.g722"] == Transcript("one", "asterisk-en", "en")
     assert found["fr/digits/1.g722"] == Transcript("one", "asterisk-fr", "fr")
 
@@ -77,22 +79,22 @@ def test_ljspeech(tmp_path: Path) -> None:
     write(tmp_path / "wavs" / "LJ-4.wav", "damaged, and not asked for")
     config = CorpusConfig(kind="ljspeech", path=str(tmp_path))
     paths = [f"wavs/LJ-{n}.wav" for n in (1, 2, 3)]
-    assert transcripts(config, paths) == {
+    assert dict(transcripts(config, paths)) == {
         "wavs/LJ-1.wav": Transcript("Doctor A", "LJ", "en"),
         "wavs/LJ-2.wav": "metadata.csv has no text for it",
         "wavs/LJ-3.wav": "metadata.csv has no text for it",
     }
-    assert transcripts(config, []) == {}
+    assert dict(transcripts(config, [])) == {}
 
 
 def test_ljspeech_without_or_with_broken_metadata(tmp_path: Path) -> None:
     speak(tmp_path / "wavs" / "a.wav")
     config = CorpusConfig(kind="ljspeech", path=str(tmp_path))
     with pytest.raises(ValueError, match=r"is not laid out as .* ljspeech: No such file.*metadata"):
-        transcripts(config, ["wavs/a.wav"])
+        dict(transcripts(config, ["wavs/a.wav"]))
     write(tmp_path / "metadata.csv", "a,Hello\n")
     with pytest.raises(ValueError, match="is not laid out as a corpus of kind ljspeech"):
-        transcripts(config, ["wavs/a.wav"])
+        dict(transcripts(config, ["wavs/a.wav"]))
 
 
 @pytest.mark.parametrize("tables", [False, True])
@@ -109,7 +111,7 @@ def test_libritts_with_and_without_its_tables(tmp_path: Path, tables: bool) -> N
         write(chapter / "84_121.book.tsv", f"{ids[0]}\tIn 1 table.\t12.5\n")
     config = CorpusConfig(kind="libritts", path=str(tmp_path))
     paths = [f"dev-clean/84/121/{name}.wav" for name in ids]
-    assert transcripts(config, paths) == {
+    assert dict(transcripts(config, paths)) == {
         paths[0]: Transcript("In one table." if tables else f"beside {ids[0]}", "84", "en"),
         paths[1]: Transcript(f"beside {ids[1]}", "84", "en"),
     }
