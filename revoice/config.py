@@ -47,7 +47,7 @@ def check_width(width: int, heads: int) -> None:
 class Section(BaseModel):
     """A section of the configuration: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CorpusConfig(Section):

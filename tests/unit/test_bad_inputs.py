@@ -474,6 +474,8 @@ def test_a_configuration_that_is_no_mapping(values: Any) -> None:
 
 
 SECTION = "a section belongs here"
+FINITE = "Input should be a finite number"
+NAN, INF = float("nan"), float("inf")
 # A key, what stands there, key words of what is said of it.
 VALUES: dict[str, tuple[str, Any, str]] = {
     "corpora: a string": ("corpora", "mine", "corpora = 'mine': " + SECTION),
@@ -495,7 +497,26 @@ VALUES: dict[str, tuple[str, Any, str]] = {
     "loudness: positive": ("audio.loudness", 20, "audio.loudness = 20: .*less than or equal to -5"),
     "strict: a list": ("audio.strict", [], r"audio.strict = \[\]: .*valid boolean"),
     "seconds: negative": ("audio.min_seconds", -1, "audio.min_seconds = -1: .*greater than 0"),
-    "seconds: no number": ("audio.min_seconds", float("nan"), "audio.min_seconds = nan"),
+    "seconds: no number": ("audio.min_seconds", NAN, "audio.min_seconds = nan: " + FINITE),
+    "loudness: no end": ("audio.loudness", -INF, "audio.loudness = -inf: " + FINITE),
+    "a share: no number": ("split.dev", NAN, "split.dev = nan: " + FINITE),
+    "a weight: no end": (
+        "experiments.demo.corpora",
+        {"mine": INF},
+        "corpora.mine = inf: " + FINITE,
+    ),
+    "a limit: no end": (
+        "experiments.demo.limits",
+        {"max_seconds": INF},
+        "limits.max_seconds = inf: " + FINITE,
+    ),
+    "a rate: no end": ("experiments.demo.ar.lr", INF, "demo.ar.lr = inf: " + FINITE),
+    "a rate: no number": ("experiments.demo.nar.lr", NAN, "demo.nar.lr = nan: " + FINITE),
+    "a decay: no end": ("experiments.demo.ar.weight_decay", INF, "weight_decay = inf: " + FINITE),
+    "an alpha: no end": ("experiments.demo.ar.lora", {"alpha": INF}, "lora.alpha = inf: " + FINITE),
+    "a temperature: no number": ("synthesis", {"temperature": NAN}, "temperature = nan: " + FINITE),
+    "a prompt: no end": ("synthesis", {"prompt_seconds": INF}, "prompt_seconds = inf: " + FINITE),
+    "a batch: no end": ("evaluation", {"batch_seconds": INF}, "batch_seconds = inf: " + FINITE),
     "minutes: 0": ("audio.shard_minutes", 0, "audio.shard_minutes = 0: .*greater than 0"),
     "a share: 2": ("split.dev", 2, "split.dev = 2: .*less than 1"),
     "a share: negative": ("split.test", -0.1, "split.test = -0.1: .*greater than or equal to 0"),
@@ -519,7 +540,7 @@ VALUES: dict[str, tuple[str, Any, str]] = {
     "minutes of a voice: no end": (
         "corpora.mine",
         {"kind": "synthetic", "voices": {"heart": float("inf")}},
-        "`voices`: heart has inf minutes",
+        "voices.heart = inf: " + FINITE,
     ),
     "a key: unknown": (
         "audio",
