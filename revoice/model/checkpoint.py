@@ -23,7 +23,10 @@ from revoice.model.valle import AR, NAR, ModelConfig, check_tied
 State: TypeAlias = dict[str, Tensor]
 
 FORMAT = 2
-SIZES = ("width", "layers", "heads", "text_symbols", "quantizers")
+# Whole numbers of a model, and the greatest that is believed: before memory is asked for.
+SIZES = {"width": 1 << 16, "layers": 1000, "heads": 1 << 16, "text_symbols": 1_000_000}
+SIZES |= {"quantizers": 64, "nar_layers": 1000, "sounds": 1 << 16}
+OPTIONAL = ("nar_layers", "sounds")
 
 
 def save_model(stem: str | Path, model: AR | NAR | Mapping[str, Tensor], meta: dict) -> None:
@@ -60,11 +63,22 @@ def load_meta(stem: str | Path) -> dict[str, Any]:
         )
     try:
         meta["model"] = ModelConfig(**meta["model"])
-        if wrong := [size for size in SIZES if not isinstance(getattr(meta["model"], size), int)]:
-            raise ValueError(f"no whole number: {', '.join(wrong)}")
+        _check_sizes(meta["model"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{stem}.json does not describe a model: {error}") from None
     return meta
+
+
+def _check_sizes(config: ModelConfig) -> None:
+    sizes = {name: getattr(config, name) for name in SIZES}
+    sizes = {k: value for k, value in sizes.items() if value is not None or k not in OPTIONAL}
+    if wrong := [name for name, value in sizes.items() if not isinstance(value, int)]:
+        raise ValueError(f"no whole number: {', '.join(wrong)}")
+    for name, value in sizes.items():
+        if not 1 <= value <= SIZES[name]:
+            raise ValueError(f"{name} {value} is not in 1 to {SIZES[name]}")
+    if not 0 <= config.dropout < 1:
+        raise ValueError(f"dropout {config.dropout} is not in 0 to 1")
 
 
 @overload
@@ -132,8 +146,8 @@ def check_state(
 ) -> None:
     """Raise ValueError naming missing, unexpected and misshapen tensors, and tied ones that differ.
 
-    Tensors of other than real numbers do not fit either. `name` is the file, for the message;
-    `parts` are those that `state` holds.
+    Tensors of other than real numbers do not fit either, nor those that are not finite. `name` is
+    the file, for the message; `parts` are those that `state` holds.
     """
     with torch.device("meta"):
         states = [PARTS[part](config).state_dict() for part in parts]
@@ -153,6 +167,12 @@ def check_state(
             f"{name} does not fit layout {config.layout} of width {config.width} with "
             f"{config.layers} layers, {config.text_symbols} text symbols, {config.quantizers} "
             f"quantizers, languages {list(config.languages)}:\n  " + "\n  ".join(faults[:20]) + more
+        )
+    if lost := [key for key, value in state.items() if not value.isfinite().all()]:
+        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+        raise ValueError(
+            f"{name}: {', '.join(lost[:5])}{more} hold infinities or what is no number: the model "
+            "is damaged; take another copy of it, or train it again"
         )
     try:
         check_tied(dict(state), config.quantizers)

@@ -628,6 +628,11 @@ def tensors(changed: Callable[[Tensor], Tensor]) -> Mend:
     return lambda _: save(weights(changed))
 
 
+def spoilt(value: float) -> Callable[[Tensor], Tensor]:
+    """A tensor with one other number in it, and so its twins."""
+    return lambda tensor: tensor.index_fill(0, torch.tensor([0]), value)
+
+
 def header(**values: Any) -> Mend:
     """safetensors of which the header says something else of the first tensor."""
 
@@ -661,6 +666,8 @@ NOT_WHOLE = r"\.safetensors is not a whole safetensors file"
 NO_MODEL = r"model\.json does not describe a model"
 NO_JSON = r"\.json is not valid JSON"
 NO_FIT = r"(?s)model\.safetensors does not fit layout valle of width 32.*"
+LOST = r"(ar|nar)_[\w., ]+ and \d+ more hold infinities or what is no number: .*take another copy"
+NOT_FINITE = r"model\.safetensors: " + LOST
 NO_CODEC = r"codec\.json does not describe a codec: there is no "
 NO_TOKENIZER = r"tokenizer\.json (holds no tokenizer|is not a whole espeak tokenizer)"
 # What it is: the file, what becomes of it, key words of what is said of it.
@@ -683,6 +690,7 @@ MODELS: dict[str, tuple[str, Mend, str]] = {
     "no model": ("model.pt", saved(lambda: {"model": {"epoch": 3}}), "these are no tensors: epoch"),
     "other shapes": ("model.pt", saved(lambda: weights(lambda t: t[:1])), r"\.pt does not fit"),
     "whole numbers": ("model.pt", saved(lambda: weights(Tensor.int)), "has torch.int32, no real"),
+    "not a number": ("model.pt", saved(lambda: weights(spoilt(NAN))), r"model\.pt: " + LOST),
     "half precision": ("model.pt", saved(lambda: weights(Tensor.half)), THROUGH),
     "safetensors: nothing": ("model.safetensors", kept(0), NOT_WHOLE),
     "safetensors: a half": ("model.safetensors", kept(0.5), NOT_WHOLE),
@@ -719,6 +727,8 @@ MODELS: dict[str, tuple[str, Mend, str]] = {
         tensors(lambda t: t.to(torch.complex64)),
         NO_FIT + "has torch.complex64, no real numbers",
     ),
+    "safetensors: not a number": ("model.safetensors", tensors(spoilt(NAN)), NOT_FINITE),
+    "safetensors: infinity": ("model.safetensors", tensors(spoilt(-INF)), NOT_FINITE),
     "safetensors: double precision": ("model.safetensors", tensors(Tensor.double), THROUGH),
     "a model of another size": (
         "model.json",
@@ -730,6 +740,41 @@ MODELS: dict[str, tuple[str, Mend, str]] = {
     "a width in quotes": ("model.json", says("model", width="32"), NO_MODEL),
     "layers in quotes": ("model.json", says("model", layers="1"), NO_MODEL + ": no whole number"),
     "a width with a dot": ("model.json", says("model", width=32.0), NO_MODEL + ": no whole number"),
+    "an endless width": ("model.json", says("model", width=10**9), NO_MODEL + ": width 1000000000"),
+    "a width below none": ("model.json", says("model", width=-32), NO_MODEL + ": width -32"),
+    "a width beyond numbers": (
+        "model.json",
+        says("model", width=10**30),
+        NO_MODEL + ": width 1000",
+    ),
+    "layers below none": ("model.json", says("model", layers=-1), NO_MODEL + ": layers -1 .* 1 to"),
+    "layers without end": ("model.json", says("model", layers=10**9), NO_MODEL + ": layers 1000"),
+    "the NAR's layers without end": (
+        "model.json",
+        says("model", nar_layers=10**9),
+        NO_MODEL + ": nar_layers 1000000000",
+    ),
+    "the NAR's layers in quotes": (
+        "model.json",
+        says("model", nar_layers="4"),
+        NO_MODEL + ": no w",
+    ),
+    "heads that do not divide": ("model.json", says("model", heads=3), NO_MODEL + ": .*heads 3"),
+    "symbols without end": (
+        "model.json",
+        says("model", text_symbols=10**9),
+        NO_MODEL + ": text_symbols 1000000000",
+    ),
+    "no symbols": ("model.json", says("model", text_symbols=0), NO_MODEL + ": .*0 text symbols"),
+    "quantizers without end": (
+        "model.json",
+        says("model", quantizers=10**9),
+        NO_MODEL + ": quantizers 1000000000",
+    ),
+    "no quantizers": ("model.json", says("model", quantizers=0), NO_MODEL + ": quantizers 0"),
+    "sounds without end": ("model.json", says("model", sounds=10**9), NO_MODEL + ": sounds 100000"),
+    "dropout of no number": ("model.json", says("model", dropout=NAN), NO_MODEL + ": dropout nan"),
+    "a padding in quotes": ("model.json", says("model", pad="0"), NO_MODEL),
     "no heads": ("model.json", says("model", heads=0), NO_MODEL + ": .*multiple of heads 0"),
     "heads below none": ("model.json", says("model", heads=-2), NO_MODEL + ": .*heads -2"),
     "a later format": ("model.json", says(format=FORMAT + 1), "later version .*Bring revoice up"),
