@@ -54,10 +54,10 @@ wildcard_constraints:
 def index_now(name):
     """The index of a corpus now, and as it was written. Jobs do not look: they take the written."""
     folder = Path("results/corpora") / name
-    written = read_index(folder / "index.json")
-    if not workflow.is_main_process:
-        return written, written
     try:
+        written = read_index(folder / "index.json")
+        if not workflow.is_main_process:
+            return written, written
         now = index_corpus(CORPORA[name], folder, 60 * CONFIG.audio.shard_minutes)
     except (ValueError, OSError) as error:
         raise WorkflowError(f"corpora.{name}: {error}")

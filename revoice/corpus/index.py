@@ -230,7 +230,8 @@ def index_corpus(
     for shard, part in assign_shards(files, seconds).items():
         name, table = f"shards/{shard}.tsv", folder / f"audio/{shard}.csv"
         listed = _lines(folder / name)
-        former = {path: rest for path, *rest in (line.split("\t") for line in listed)}
+        found = (line.split("\t") for line in listed)
+        former = {path: rest for path, *rest in found if len(rest) == 2}
         news = [file for file in part if former.get(file.path, [""])[0] != file.stamp]
         since = {path: stamps[-1] for path, stamps in former.items()}
         if news and list(former) == [file.path for file in part]:
@@ -287,9 +288,23 @@ def write_index(index: Index, path: Path) -> None:
 
 
 def read_index(path: Path) -> Index:
-    """The digests that `write_index` left; those of nothing where it has left none."""
-    found = read_json(path) if path.exists() else {"shards": {}, "transcripts": ""}
-    return Index(**found, lists={}, kept={})
+    """The digests that `write_index` left; those of nothing where it has left none.
+
+    Raises ValueError for a file that is another's, or damaged.
+    """
+    if not path.exists():
+        return Index({}, "", {}, {})
+    mend = "remove it, and it is written again"
+    try:
+        found = read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{error}: {mend}") from None
+    match found:
+        case {"shards": dict(shards), "transcripts": str(transcripts)} if len(found) == 2:
+            named = all(re.fullmatch("s[01]*", shard) for shard in shards)
+            if named and all(isinstance(digest, str) for digest in shards.values()):
+                return Index(shards, transcripts, {}, {})
+    raise ValueError(f"{path} is not the index of a corpus: {mend}")
 
 
 def _digest(lines: Iterable[str]) -> str:
@@ -297,4 +312,4 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text("utf-8").splitlines() if path.exists() else []
+    return path.read_text("utf-8", "replace").splitlines() if path.exists() else []

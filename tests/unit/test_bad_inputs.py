@@ -33,7 +33,7 @@ from revoice.config import AudioConfig, CorpusConfig
 from revoice.config_file import load_config
 from revoice.corpus import audio
 from revoice.corpus.audio import SAMPLE_RATE, recordings_of, resample
-from revoice.corpus.index import scan
+from revoice.corpus.index import index_corpus, read_index, scan, write_index
 from revoice.corpus.naming import corpus_root
 from revoice.corpus.transcripts import Transcript, transcripts
 from revoice.model.checkpoint import FORMAT, load_model, save_model
@@ -431,6 +431,46 @@ def test_odd_tables_are_named_with_the_line_and_spoil_no_other(
     found = came.reasons.pop(path.replace("{folder}", str(folder)))
     assert re.search(reason or "^$", found)
     assert came.reasons == dict.fromkeys(GOOD, THROUGH)
+
+
+# Indexes
+
+NO_INDEX = (
+    r"index\.json (is not the index of a corpus|is not valid JSON).*remove it, and it is writ"
+)
+INDEXES: dict[str, bytes] = {
+    "nothing": b"",
+    "the first half": b'{"shards": {"s": "0a1b"}, "transc',
+    "no JSON": b"<html>404</html>",
+    "UTF-16": "{}".encode("utf-16"),
+    "a list": b"[]",
+    "null": b"null",
+    "no keys": b"{}",
+    "no transcripts": b'{"shards": {"s": "0a1b"}}',
+    "a key more": b'{"shards": {}, "transcripts": "", "lists": {}}',
+    "shards in a list": b'{"shards": ["s"], "transcripts": ""}',
+    "a number for a digest": b'{"shards": {"s": 1}, "transcripts": ""}',
+    "a number for transcripts": b'{"shards": {}, "transcripts": 5}',
+    "a shard that is a path": b'{"shards": {"../s": "0a1b"}, "transcripts": ""}',
+}
+
+
+@pytest.mark.parametrize("row", INDEXES)
+def test_damaged_indexes_are_named(row: str, tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_bytes(INDEXES[row])
+    with pytest.raises(ValueError, match=NO_INDEX) as caught:
+        read_index(tmp_path / "index.json")
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"plain.wav\n", b"\xff\xfe\t\t\n", b"other.flac\t1:2\t"])
+def test_damaged_lists_of_a_shard_are_written_anew(spoilt: bytes, folder: Path) -> None:
+    corpus, out = CorpusConfig(kind="folder", path=str(folder)), folder.parent / "out"
+    whole = index_corpus(corpus, out, 60)
+    write_index(whole, out / "index.json")
+    for name in ("shards/s.tsv", "transcripts.tsv"):
+        (out / name).write_bytes(spoilt)
+    assert index_corpus(corpus, out, 60) == whole
 
 
 # Configurations
