@@ -2,11 +2,18 @@
 
 from snakemake.utils import min_version
 
+from revoice.config_file import check_encoding
+
 min_version("9.0")
 
 
 # A configuration given on the command line stands in place of the default one, whole.
 if not workflow.config_settings.configfiles:
+
+    try:
+        check_encoding("config.yaml")
+    except ValueError as error:
+        raise WorkflowError(str(error))
 
     configfile: "config.yaml"
 

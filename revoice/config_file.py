@@ -3,6 +3,7 @@
 import difflib
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
@@ -13,6 +14,16 @@ from revoice.config import Config, Section
 log = logging.getLogger(__name__)
 
 RENAMED = {"score.whisper_model": "score.model"}
+
+
+def check_encoding(path: str | Path) -> None:
+    """Raise ValueError where a file is there and not in UTF-8, as Snakemake reads it."""
+    try:
+        Path(path).read_text("utf-8")
+    except OSError:  # Snakemake says so
+        return
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 ({error}): save it as UTF-8") from None
 
 
 def load_config(values: Mapping[str, Any], source: str = "config.yaml") -> Config:

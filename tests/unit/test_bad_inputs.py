@@ -6,6 +6,8 @@ import pickle
 import re
 import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache, partial
 from io import BytesIO
@@ -30,7 +32,7 @@ from revoice.codec.files import describe_codec, load_codec
 from revoice.codec.identity import codec_of_codes
 from revoice.codec.world import WorldCodec
 from revoice.config import AudioConfig, CorpusConfig
-from revoice.config_file import load_config
+from revoice.config_file import check_encoding, load_config
 from revoice.corpus import audio
 from revoice.corpus.audio import SAMPLE_RATE, recordings_of, resample
 from revoice.corpus.index import index_corpus, read_index, scan, write_index
@@ -46,6 +48,7 @@ from tests.unit.codec.test_codec import speech_like
 from tests.unit.corpus.test_audio import cut_off, ffmpeg
 from tests.unit.test_config import changed
 
+ROOT = Path(__file__).resolve().parents[2]
 THROUGH = ""  # in place of a message's key words
 SAID = "Hello world"  # beside a good file
 GOOD = {"plain.wav": SAMPLE_RATE, "other.flac": 44100}  # the first is linked, the second decoded
@@ -505,6 +508,29 @@ def test_files_that_are_no_configuration(
     with pytest.raises((WorkflowError, ValueError), match=expected):
         load_config(load_configfile("my.yaml"), "my.yaml")
     assert not Path("trap").exists()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "latin-1", "cp1252"])
+def test_configurations_in_another_encoding(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("corpora: {mine: {kind: folder, path: Aufnahmen für später}}\n", encoding)
+    with pytest.raises(ValueError, match=r"config\.yaml is not UTF-8 \(.*\): save it as UTF-8"):
+        check_encoding(path)
+
+
+def test_no_configuration_is_in_no_other_encoding(tmp_path: Path) -> None:
+    check_encoding(tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_text("corpora: {é: 1}\n", "utf-8-sig")
+    check_encoding(tmp_path / "config.yaml")
+
+
+def test_the_default_configuration_in_another_encoding_ends_in_one_message(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("corpora: {}  # für später\n", "latin-1")
+    command = [sys.executable, "-m", "snakemake", "-n", "--snakefile", str(ROOT / "Snakefile")]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 1
+    said = run.stdout + run.stderr
+    assert re.search(r"WorkflowError.*\nconfig\.yaml is not UTF-8 .*: save it as UTF-8", said)
 
 
 @pytest.mark.parametrize("values", [None, [], ["corpora"], "corpora", 5])
