@@ -13,7 +13,7 @@ import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from revoice.codec.search import ResidualCodec
 from revoice.files import atomic
@@ -28,13 +28,19 @@ OMITTED = 0.5  # of the share of a symbol's sightings without any frame: it must
 
 
 def aligner_of(weights: str | Path) -> Aligner | None:
-    """That of a model in a .safetensors file; None for a model that does not place its text."""
+    """That of a model in a .safetensors file; None for a model that does not place its text.
+
+    Raises ValueError for a file that is not whole.
+    """
     start = "nar_aligner."
-    with safe_open(weights, "pt") as file:
-        names = [name for name in file.keys() if name.startswith(start)]  # noqa: SIM118
-        if not names:
-            return None
-        tensors = {name.removeprefix(start): file.get_tensor(name).float() for name in names}
+    try:
+        with safe_open(weights, "pt") as file:
+            names = [name for name in file.keys() if name.startswith(start)]  # noqa: SIM118
+            tensors = {name.removeprefix(start): file.get_tensor(name).float() for name in names}
+    except SafetensorError as error:
+        raise ValueError(f"{weights} is not a whole safetensors file: {error}") from None
+    if not tensors:
+        return None
     aligner = Aligner(*tensors["says"].shape)
     aligner.take(tensors)
     return aligner

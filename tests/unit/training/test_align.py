@@ -81,6 +81,9 @@ def test_minutes_are_enough_where_others_are_known(tmp_path: Path) -> None:
     assert all(torch.equal(v, known.state_dict()[k]) for k, v in found.state_dict().items())
     save_model(tmp_path / "other", NAR(ModelConfig(**MODEL)), {})  # type: ignore[arg-type]
     assert aligner_of(tmp_path / "other.safetensors") is None
+    (tmp_path / "torn.safetensors").write_bytes((tmp_path / "nar.safetensors").read_bytes()[:5000])
+    with pytest.raises(ValueError, match=r"torn.safetensors is not a whole safetensors file"):
+        aligner_of(tmp_path / "torn.safetensors")
 
 
 def test_the_order_of_utterances_does_not_show() -> None:
