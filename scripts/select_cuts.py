@@ -34,7 +34,7 @@ with scratch(folder, "selected") as temporary:
                 writer.write(cut)
     name, log = snakemake.wildcards.experiment, snakemake.log
     fitting.check(name, snakemake.params.validated, log.excluded)
-    known = aligner_of(snakemake.input.init) if snakemake.input.get("init") else None
+    known = aligner_of(snakemake.input.aligner) if snakemake.input.get("aligner") else None
     aligner = align(selected, snakemake.output, tokenizer.num_symbols, known)
 with atomic(snakemake.output.aligner) as temporary:
     save_file(aligner.state_dict(), temporary)

@@ -27,19 +27,19 @@ PRIOR = 20  # sightings that each symbol has without being seen
 OMITTED = 0.5  # of the share of a symbol's sightings without any frame: it must pay to leave it out
 
 
-def aligner_of(weights: str | Path) -> Aligner | None:
-    """That of a model in a .safetensors file; None for a model that does not place its text.
+def aligner_of(path: str | Path) -> Aligner | None:
+    """That of a .safetensors file, its own or a model's; None for a model that has none.
 
     Raises ValueError for a file that is not whole.
     """
-    start = "nar_aligner."
+    wanted = ("says", "heard", "omitted")
     try:
-        with safe_open(weights, "pt") as file:
-            names = [name for name in file.keys() if name.startswith(start)]  # noqa: SIM118
-            tensors = {name.removeprefix(start): file.get_tensor(name).float() for name in names}
+        with safe_open(path, "pt") as file:
+            names = {name.removeprefix("nar_aligner."): name for name in file.keys()}  # noqa: SIM118
+            tensors = {k: file.get_tensor(names[k]).float() for k in wanted if k in names}
     except SafetensorError as error:
-        raise ValueError(f"{weights} is not a whole safetensors file: {error}") from None
-    if not tensors:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+    if len(tensors) < len(wanted):
         return None
     aligner = Aligner(*tensors["says"].shape)
     aligner.take(tensors)

@@ -252,9 +252,11 @@ def initial_files(config: Config, name: str, part: Part) -> dict[str, str]:
 
 
 def aligned_from(config: Config, name: str) -> dict[str, str]:
-    """The files of `initial_files` of a NAR that may know how to align; the originals do not."""
-    files = initial_files(config, name, "nar")
-    return {} if files.get("init", "").startswith("results/pretrained/") else files
+    """The file of the aligner to start from: another experiment's, or a model's."""
+    init = start(config, name)
+    if init in config.experiments:
+        return {"aligner": f"results/{init}/cuts/aligner.safetensors"}
+    return {"aligner": init} if init.endswith(".safetensors") else {}
 
 
 def evaluated_from(config: Config, name: str) -> dict[str, str]:

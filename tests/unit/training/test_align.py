@@ -76,9 +76,11 @@ def test_minutes_are_enough_where_others_are_known(tmp_path: Path) -> None:
     nar = NAR(ModelConfig(**{**PLACED, "text_symbols": 9}))  # type: ignore[arg-type]
     nar.nar_aligner.take(known.state_dict())
     save_model(tmp_path / "nar", nar, {})
-    found = aligner_of(tmp_path / "nar.safetensors")
-    assert found is not None
-    assert all(torch.equal(v, known.state_dict()[k]) for k, v in found.state_dict().items())
+    save_file(known.state_dict(), tmp_path / "aligner.safetensors")
+    for name in ("nar", "aligner"):
+        found = aligner_of(tmp_path / f"{name}.safetensors")
+        assert found is not None
+        assert all(torch.equal(v, known.state_dict()[k]) for k, v in found.state_dict().items())
     save_model(tmp_path / "other", NAR(ModelConfig(**MODEL)), {})  # type: ignore[arg-type]
     assert aligner_of(tmp_path / "other.safetensors") is None
     (tmp_path / "torn.safetensors").write_bytes((tmp_path / "nar.safetensors").read_bytes()[:5000])

@@ -308,3 +308,12 @@ def test_parts_that_train_share_the_cores(cores: int, both: int, alone: int) -> 
     assert of.training_threads(made, "a", cores) == both
     assert of.training_threads(made, "b", cores) == alone
     assert of.training_threads(made, "c", cores) == cores
+
+
+def test_alignments_start_from_what_a_model_knows() -> None:
+    """From another experiment's manifests, not its NAR: else an AR would wait for that."""
+    paths = {"c": {"init": "models/mine/model.safetensors"}, "d": {"init": "models/model.pt"}}
+    made = config(a={}, b={"init": "a"}, **paths)
+    assert of.aligned_from(made, "a") == of.aligned_from(made, "d") == {}
+    assert of.aligned_from(made, "b") == {"aligner": "results/a/cuts/aligner.safetensors"}
+    assert of.aligned_from(made, "c") == {"aligner": "models/mine/model.safetensors"}
