@@ -168,7 +168,8 @@ def check_state(
             f"{config.layers} layers, {config.text_symbols} text symbols, {config.quantizers} "
             f"quantizers, languages {list(config.languages)}:\n  " + "\n  ".join(faults[:20]) + more
         )
-    if lost := [key for key, value in state.items() if not value.isfinite().all()]:
+    held = {key: value for key, value in state.items() if not value.is_meta}  # not just a shape
+    if lost := [key for key, value in held.items() if not value.isfinite().all()]:
         more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
         raise ValueError(
             f"{name}: {', '.join(lost[:5])}{more} hold infinities or what is no number: the model "

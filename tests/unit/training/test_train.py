@@ -585,7 +585,7 @@ def test_early_stopping(make_job: Callable[..., Job], monkeypatch: pytest.Monkey
     monkeypatch.setattr(training, "measure", measure)
     job = make_job(steps=1000, valid_every=3, log_every=1000, early_stopping=3)
     summary = train(job)
-    assert (summary["steps"], summary["best_step"], summary["best_loss"]) == (15, 6, 2.0)
+    assert (summary["steps"], summary["best_step"], summary["best_loss"]) == (15, 12, 2.0)
     assert train(job)["steps"] == 15
 
 
