@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 UNIT = 64  # of a nat: costs are whole numbers, and their sums the same on every machine
@@ -41,11 +41,12 @@ class Aligner(nn.Module):
         for name, known in fitted.items():
             self.get_buffer(name)[: len(known)] = known
 
-    def frames(self, ids: Ids, codes: Ids) -> Ids:
+    def frames(self, ids: ArrayLike, codes: ArrayLike) -> Ids:
         """Frames (S,) of each symbol, of (S,) ids and (T,) codes of the first codebook.
 
         Where there are not enough frames for an alignment, all symbols are of about equal length.
         """
+        ids, codes = np.asarray(ids, np.int64), np.asarray(codes, np.int64)
         symbols, frames = len(ids), len(codes)
         if frames < symbols // 2 + 1:
             return equal_parts(symbols, frames)
@@ -69,12 +70,13 @@ class Aligner(nn.Module):
             at -= steps[t, at]
         return found
 
-    def told(self, ids: Ids, codes: Ids) -> float:
+    def told(self, ids: ArrayLike, codes: ArrayLike) -> float:
         """Nats a frame by which codes (T,) are likelier for a text (S,) than for any; 0 for none.
 
         It tells whether a text is heard in them: the AR's own probability does not, since what
         stands still is the likeliest of all.
         """
+        ids, codes = np.asarray(ids, np.int64), np.asarray(codes, np.int64)
         if not len(codes):
             return 0.0
         frames = self.frames(ids, codes)

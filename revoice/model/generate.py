@@ -136,17 +136,18 @@ def synthesize(
         requests = [_with_aligned_prompt(request, aligner) for request in requests]
     draws = [(index, draw) for index in range(len(requests)) for draw in range(sampling.best_of)]
     draws.sort(key=lambda row: _limit(requests[row[0]], sampling))
-    best: dict[int, Synthesis] = {}
-    ranks: dict[int, tuple[bool, bool, float]] = {}
+    found: dict[int, list[Synthesis]] = {index: [] for index in range(len(requests))}
     for start in range(0, len(draws), batch_size):
         rows = draws[start : start + batch_size]
         asked = [requests[index] for index, _ in rows]
         if not ar_prompts:
             asked = [replace(request, prompt=Prompt()) for request in asked]
-        for row, found in zip(rows, _drawn(ar, asked, rows, sampling, seed), strict=True):
-            rank = _rank(found, requests[row[0]], aligner)
-            if row[0] not in best or rank > ranks[row[0]]:
-                best[row[0]], ranks[row[0]] = found, rank
+        for row, drawn in zip(rows, _drawn(ar, asked, rows, sampling, seed), strict=True):
+            found[row[0]].append(drawn)
+    best = {
+        index: max(of, key=lambda draw: _rank(draw, request, aligner))
+        for request, (index, of) in zip(requests, found.items(), strict=True)
+    }
 
     order = sorted((i for i in best if len(best[i].codes)), key=lambda i: len(best[i].codes))
     for start in range(0, len(order), batch_size):
@@ -177,8 +178,7 @@ def _with_aligned_prompt(request: Request, aligner: Aligner) -> Request:
     prompt = request.prompt
     if prompt.lasting is not None or not len(prompt.codes) or not prompt.ids:
         return request
-    codes = np.asarray(prompt.codes)[:, 0].astype(np.int64)
-    lasting = aligner.frames(np.array(prompt.ids), codes).tolist()
+    lasting = aligner.frames(prompt.ids, prompt.codes[:, 0]).tolist()
     return replace(request, prompt=replace(prompt, lasting=lasting))
 
 
@@ -230,8 +230,7 @@ class _Batch:
         """Those of prompts, and texts that are said by codes (frames,) of the first codebook."""
         texts = zip(self.text.cpu().numpy(), self.text_lens, self.prompt_text_lens, strict=True)
         ids = [row[begun:end] for row, end, begun in texts]
-        pairs = zip(ids, firsts, strict=True)
-        found = [aligner.frames(row, codes.astype(np.int64)).tolist() for row, codes in pairs]
+        found = [aligner.frames(*pair).tolist() for pair in zip(ids, firsts, strict=True)]
         return self._parts([[(1, frames) for frames in lasting] for lasting in found])
 
     def _parts(self, after: Sequence[Sequence[tuple[int, float]]]) -> Parts:
@@ -347,8 +346,8 @@ def _all_codebooks(
 def _rank(
     synthesis: Synthesis, request: Request, aligner: Aligner | None
 ) -> tuple[bool, bool, float]:
-    codes = synthesis.codes[:, 0].astype(np.int64)
-    told = aligner.told(np.array(request.ids), codes) if aligner else synthesis.log_probability
+    codes = synthesis.codes[:, 0]
+    told = aligner.told(request.ids, codes) if aligner else synthesis.log_probability
     return len(codes) > 0, synthesis.ended, told
 
 
