@@ -60,8 +60,8 @@ class Channel:
         self.known = np.log(envelopes(known))
         ends = np.log1p(LOWEST / 700), MELS[band - 1]
         self._points = np.abs(MELS[:, None] - np.linspace(*ends, POINTS)).argmin(0)
-        self._search = Search(self._compared(self.known)[0])
-        self._levels = self._compared(self.known)[1]
+        compared, self._levels = self._compared(self.known)
+        self._search = Search(compared)
 
     def _compared(self, logs: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """What is compared of logarithms (T, BINS), and the level (T,) of what is heard of them."""

@@ -63,9 +63,10 @@ def fit_aligner(
         started.take(known.state_dict())
         found = [started.frames(*utterance) for utterance in utterances]
         prior = KNOWN * started.says.double().exp().numpy()
-    for _ in range(ROUNDS):
-        aligner = _counted(utterances, found, symbols, prior)
+    aligner = _counted(utterances, found, symbols, prior)
+    for _ in range(ROUNDS - 1):
         found = [aligner.frames(*utterance) for utterance in utterances]
+        aligner = _counted(utterances, found, symbols, prior)
     return aligner
 
 
