@@ -25,7 +25,7 @@ SIGNS = str.maketrans({sign: f"{plain} " for sign, plain in PLAIN} | {"–": "-"
 # espeak passes over these, but would read "[[…]]" as phonemes; the last three are separators here.
 SILENT = re.compile(r"[()\[\]{}<>\"“”„«»《》「」『』_|*]")
 # Punctuation is what stands around a word: inside, as in "3.14" and "3:30", espeak reads it itself.
-WORD_IN_PUNCTUATION = re.compile(r"([,.;:!?…¡¿-]*?)(-?\.?\w.*?|[^,.;:!?…¡¿-].*?|)([,.;:!?…¡¿-]*)")
+WORD_IN_PUNCTUATION = re.compile(rf"([{MARKS}]*?)(-?\.?\w.*?|[^{MARKS}].*?|)([{MARKS}]*)")
 
 
 class EspeakTokenizer(SymbolTable):
