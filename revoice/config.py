@@ -5,15 +5,19 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from revoice.config_training import (
+    ModelSize,
+    Name,
+    Positive,
+    Precision,
+    Section,
+    Share,
+    TrainConfig,
+)
 from revoice.synthetic.names import check_voices
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Average = Literal["ema", "periodic"]
-Positions = Literal["symbols", "frames"]
-Stages = Literal["stages", "at_once"]
 Decoding = Literal["expected", "argmax"]
 TokenizerName = Literal["espeak", "vallex"]
 Recognizer = Literal["whisper", "pocketsphinx"]
@@ -22,11 +26,9 @@ CorpusKind = Literal["asterisk", "folder", "table", "libritts", "ljspeech", "syn
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Part = Literal["ar", "nar"]
-Positive = Annotated[int, Field(gt=0)]
 STARTS = frozenset(["scratch", "base", "vallex"])  # words that `init` knows
 # Folders of `results/` that are no experiment's (`codec`: a former version's).
 RESERVED = STARTS | set("benchmarks codec codecs corpora media pretrained recognizers text".split())
-ATTENTION = "*_decoder.layers.*.self_attn.in_proj_weight"
 ORIGINALS = frozenset([".pt", ".pth", ".ckpt"])  # checkpoints of the originals' trainers
 # What these names of codecs mean where the configuration does not say.
 STANDARD_CODECS = {"encodec": {"kind": "encodec_24khz"}, "world": {"kind": "world"}}
@@ -36,18 +38,6 @@ Corpora = Annotated[
     | Annotated[Weights, Field(min_length=1), Tag("dict[Name]")],
     Discriminator(lambda value: "dict[Name]" if isinstance(value, Mapping) else "list[Name]"),
 ]
-
-
-def check_width(width: int, heads: int) -> None:
-    """Raise ValueError unless the heads divide the width, which sinusoids need even."""
-    if heads < 1 or width % heads or width % 2:
-        raise ValueError(f"width {width} must be even and a multiple of heads {heads}")
-
-
-class Section(BaseModel):
-    """A section of the configuration: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CorpusConfig(Section):
@@ -160,69 +150,6 @@ class LimitsConfig(Section):
     max_frames_per_symbol: float = Field(60, gt=0, description="more: not all is in the text")
 
 
-class LoraConfig(Section):
-    """Low-rank adapters on the tensors that `targets` match."""
-
-    rank: Positive = Field(8, description="rank of each adapter")
-    alpha: float = Field(16, gt=0, description="an adapter's output is scaled by alpha / rank")
-    targets: list[str] = Field([ATTENTION], description="patterns of tensors' names")
-
-
-class TrainConfig(Section):
-    """How one part, AR or NAR, is trained."""
-
-    trainable: Literal["all"] | list[str] = Field("all", description="patterns of tensors' names")
-    lora: LoraConfig | None = Field(None, description="train adapters instead of matrices")
-    optimizer: Literal["adamw", "scaled_adam"] = Field("adamw", description="adamw, or Zipformer's")
-    schedule: Literal["cosine", "wsd", "eden", "constant"] = Field("cosine", description="of lr")
-    decay_share: float = Field(0.2, gt=0, le=1, description="wsd, which can be lengthened: its end")
-    lr: float = Field(1e-3, gt=0, description="learning rate, at its highest")
-    weight_decay: float = Field(0.01, ge=0, description="adamw: of matrices, not of vectors")
-    warmup_steps: int | None = Field(None, ge=0, description="in which the rate rises")
-    warmup_epochs: float | None = Field(None, ge=0, description="the same, in epochs")
-    epochs: Positive | None = Field(None, description="passes over the data; or `steps`")
-    steps: Positive | None = Field(None, description="steps of the optimizer; or `epochs`")
-    batch_seconds: float = Field(60, gt=0, description="speech in a batch, of one process")
-    accumulate: Positive = Field(1, description="batches to a step")
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="weights stay fp32")
-    clip: float | None = Field(1.0, gt=0, description="norm of gradients; scaled_adam has its own")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of activations that are dropped")
-    history_noise: Share = Field(0.0, description="AR: share of its past replaced by noise")
-    log_every: Positive = Field(10, description="steps between rows of metrics.csv")
-    valid_every: Positive | None = Field(100, description="steps; null: at the end of each epoch")
-    checkpoint_every: Positive = Field(100, description="steps between states to go on from")
-    keep: Positive = Field(1, description="how many saved states are kept")
-    seed: int = Field(1, description="draws weights, order and dropout")
-    early_stopping: Positive | None = Field(None, description="after validations without gain")
-    average: Average | None = Field(None, description="of weights: decaying, or of each 100th step")
-    gradient_checkpointing: bool = Field(False, description="less memory for more time")
-    concatenate_seconds: float | None = Field(None, gt=0, description="join cuts up to this")
-
-    @model_validator(mode="after")
-    def _one_length(self) -> "TrainConfig":
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("give either `epochs` or `steps`")
-        if self.warmup_steps is not None and self.warmup_epochs is not None:
-            raise ValueError("give either `warmup_steps` or `warmup_epochs`, not both")
-        return self
-
-
-class ModelSize(Section):
-    """Sizes of a model that starts from nothing."""
-
-    width: Positive = Field(256, description="width of the decoders")
-    layers: Positive = Field(4, description="layers of each decoder")
-    nar_layers: Positive | None = Field(None, description="of the NAR's; null: as many")
-    heads: Positive = Field(4, description="heads of attention, which divide the width")
-    text_positions: Positions = Field("symbols", description="frames: where each is said; no .pt")
-    nar: Stages = Field("stages", description="at_once: all codebooks from the first; no .pt")
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> "ModelSize":
-        check_width(self.width, self.heads)
-        return self
-
-
 class ExperimentConfig(Section):
     """One training run and its evaluation."""
 
@@ -278,7 +205,8 @@ class ScoreConfig(Section):
 class EvaluationConfig(Section):
     """Loss and accuracy of the trained model."""
 
-    batch_seconds: float = Field(120, gt=0, description="speech in a batch")
+    batch_seconds: float = Field(60, gt=0, description="speech in a batch")
+    precision: Precision = Field("auto", description="bf16 where that is fast")
     max_train_cuts: Positive | None = Field(1000, description="of train, drawn; null: all of it")
     seed: int = Field(1, description="draws the sample")
 

@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from revoice.config import Config, Section
+from revoice.config import Config
+from revoice.config_training import Section
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from revoice.evaluation.evaluate import evaluate, provenance
 from revoice.evaluation.trained import load_trained
 from revoice.files import read_json, write_json
 from revoice.model.finetune import load_initial
+from revoice.model.precision import computing
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
@@ -18,12 +19,14 @@ given, settings = snakemake.input, snakemake.params.evaluation
 ar, nar, meta, tokenizer = load_trained(given.model, given.tokenizer, given.codec, given.test)
 counts = {split: sum(1 for _ in CutSet.from_jsonl_lazy(given[split])) for split in SPLITS}
 splits = {split: given[split] for split, count in counts.items() if count}
+device = best_device()
 measured = partial(
     evaluate,
     batch_seconds=settings["batch_seconds"],
     max_train_cuts=settings["max_train_cuts"],
     seed=settings["seed"],
-    device=best_device(),
+    device=device,
+    precision=computing(settings["precision"], device),
     ends=tokenizer.ends,
 )
 results = measured({"ar": ar, "nar": nar}, splits)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from lhotse.cut import Cut
 
 from revoice.files import sha256
 from revoice.model import Part
+from revoice.model.precision import autocast
 from revoice.model.valle import AR, NAR
 from revoice.training.data import CodesDataset, load_batches, ordered_batches
 from revoice.training.objective import figures, measure
@@ -25,6 +27,7 @@ def evaluate(
     seed: int = 1,
     device: torch.device | str = "cpu",
     ends: Sequence[int] = (),
+    precision: str = "fp32",
 ) -> dict[str, Any]:
     """Loss and Top10Accuracy of the parts on each split.
 
@@ -32,6 +35,7 @@ def evaluate(
         splits: name to the manifest of its cuts; "train" is sampled, the others are read whole.
         max_train_cuts: how many training cuts, drawn with `seed`; None: all.
         ends: ids before and after a text, as `tokenizer.ends`.
+        precision: what matrices are multiplied in: fp32, bf16 or fp16.
 
     Returns {"ar": {"train": {"loss", "top10_accuracy", "positions"}, ...}, "nar": {...}}, the NAR's
     with the same figures for each of "quantizers": {"1": ..., "7": ...}.
@@ -45,7 +49,7 @@ def evaluate(
             if split == "train" and max_train_cuts is not None:
                 cuts = draw_cuts(cuts, max_train_cuts, seed)
             batches = load_batches(dataset, ordered_batches(cuts, batch_seconds))
-            sums = measure(part, model, batches, device)
+            sums = measure(part, model, batches, device, partial(autocast, precision, device))
             results[part][split] = figures(sums.sum(0))
             if part == "nar":
                 quantizers = {str(row): figures(values) for row, values in enumerate(sums, 1)}

@@ -6,7 +6,7 @@ beside whatever else is known. Models of format 1 say neither format nor codec.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
@@ -77,8 +77,9 @@ def _check_sizes(config: ModelConfig) -> None:
     for name, value in sizes.items():
         if not 1 <= value <= SIZES[name]:
             raise ValueError(f"{name} {value} is not in 1 to {SIZES[name]}")
-    if not 0 <= config.dropout < 1:
-        raise ValueError(f"dropout {config.dropout} is not in 0 to 1")
+    for name in ("dropout", "attention_dropout"):
+        if not 0 <= getattr(config, name) < 1:
+            raise ValueError(f"{name} {getattr(config, name)} is not in 0 to 1")
 
 
 @overload
@@ -119,8 +120,8 @@ def assemble(ar_stem: str | Path, nar_stem: str | Path, stem: str | Path, meta: 
     Raises ValueError where their sizes, languages, tokenizers or codecs differ.
     """
     ar_meta, nar_meta = load_meta(ar_stem), load_meta(nar_stem)
-    ar_config = replace(ar_meta["model"], dropout=0.0)
-    if ar_config != replace(nar_meta["model"], dropout=0.0):
+    ar_config = ar_meta["model"].without_dropout()
+    if ar_config != nar_meta["model"].without_dropout():
         ar, nar = asdict(ar_meta["model"]), asdict(nar_meta["model"])
         which = ", ".join(f"{k} {ar[k]} and {nar[k]}" for k in ar if ar[k] != nar[k])
         raise ValueError(f"{ar_stem} and {nar_stem} do not belong together: {which}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from revoice.config import LoraConfig
+from revoice.config_training import LoraConfig
 from revoice.model import PARTS, Part
 from revoice.model.checkpoint import build, load_part
 from revoice.model.valle import AR, NAR

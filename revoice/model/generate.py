@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from revoice.model.aligner import Aligner
 from revoice.model.prompts import Prompt
+from revoice.model.rows import valid
 from revoice.model.sounds import Entries
-from revoice.model.valle import AR, BOS, EOS, NAR, Cache, ModelConfig, Parts, ar_mask, valid
+from revoice.model.valle import AR, BOS, EOS, NAR, Cache, ModelConfig, Parts, ar_mask
 
 FRAMES_PER_SYMBOL = 16  # an utterance that has not ended by then is cut off
 PACE = 2.0  # nobody speaks more than so much slower or faster than the training's mean
@@ -268,7 +270,7 @@ def _first_codebook(
     generated = torch.ones(count, max(limits), dtype=torch.bool, device=device)
     seen = torch.cat((text_seen, audio_seen, generated), 1)
     mask = ar_mask(batch.text_lens, text_length, audio.shape[1])
-    hidden = ar.ar_decoder(x, mask, cache=cache)
+    hidden = ar.ar_decoder(x, partial(cache.attend, mask=mask))
     rows = torch.arange(count, device=device)  # which request each row of the cache belongs to
     hidden = hidden[rows, text_length + batch.prompt_lens]
     position = batch.prompt_lens + 1
@@ -295,7 +297,7 @@ def _first_codebook(
         step_mask = None if bool(visible.all()) else visible[:, None, None]
         # A row that has ended repeats EOS until it is dropped; nobody reads what it computes.
         x = ar.embed_audio(code.unsqueeze(1), reading, position + step)
-        hidden = ar.ar_decoder(x, step_mask, cache=cache).squeeze(1)
+        hidden = ar.ar_decoder(x, partial(cache.attend, mask=step_mask)).squeeze(1)
 
     mean = (log_probability / (frames + ended)).tolist()
     return [

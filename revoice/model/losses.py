@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from revoice.model.valle import EOS, valid
+from revoice.model.rows import valid
+from revoice.model.valle import EOS
 
 IGNORE = -100
 

@@ -6,7 +6,7 @@ of the published checkpoints, and the two state dicts together are one such chec
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -16,14 +16,19 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
-from revoice.config import check_width
+from revoice.config_training import check_width
 from revoice.model.aligner import Aligner
+from revoice.model.dropout import Dropout
 from revoice.model.durations import Durations
+from revoice.model.rows import Rows, valid
 from revoice.model.sounds import Sounds
 
 BINS = 1024  # codes of one codebook
 EOS = 1024  # first codebook only
 BOS = 1025  # AR input only
+# From queries, keys and values of positions, the layer, and what share of what is seen is dropped,
+# to what each position attends to: of whole rows, or of those that go on from a cache
+Attend = Callable[[Tensor, int, float], Tensor]
 SPREAD = 1.5  # frames: standard deviation of where a symbol is said around where it is expected
 
 
@@ -33,10 +38,11 @@ class ModelConfig:
 
     `layout` "vallex" adds a language embedding to every text position, "valle" has none.
     `languages` are the rows of that embedding in order, `pad` is the text's padding id, and
-    `dropout` acts in training only. `text_positions`: "symbols" counts a text's symbols, as the
-    originals do; "frames" places each where it is about to be said, see `Reading`. `sounds`: a NAR
-    that knows what the codes stand for, so many numbers each, and predicts all codebooks from the
-    first at once. Raises ValueError where the values do not fit together.
+    `dropout` acts in training only, as does `attention_dropout`, on what is attended to.
+    `text_positions`: "symbols" counts a text's symbols, as the originals do; "frames" places each
+    where it is about to be said, see `Reading`. `sounds`: a NAR that knows what the codes stand
+    for, so many numbers each, and predicts all codebooks from the first at once. Raises ValueError
+    where the values do not fit together.
     """
 
     layout: Literal["valle", "vallex"]
@@ -51,6 +57,7 @@ class ModelConfig:
     text_positions: Literal["symbols", "frames"] = "symbols"
     nar_layers: int | None = None  # where they are not as many as the AR's
     sounds: int | None = None
+    attention_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "languages", tuple(self.languages))
@@ -71,6 +78,10 @@ class ModelConfig:
         if not 0 <= self.pad < self.text_symbols:
             raise ValueError(f"pad {self.pad} is not among the {self.text_symbols} text symbols")
 
+    def without_dropout(self) -> "ModelConfig":
+        """The same model, as it is written."""
+        return replace(self, dropout=0.0, attention_dropout=0.0)
+
     @property
     def stages(self) -> list[int | None]:
         """What a NAR is asked for, one after the other: each quantizer, or all at once (None)."""
@@ -86,11 +97,6 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
     index = torch.arange(0, width, 2, device=positions.device, dtype=torch.float32)
     angle = positions.float().unsqueeze(-1) * torch.exp(index * (-math.log(10000.0) / width))
     return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2)
-
-
-def valid(lens: Tensor, length: int) -> Tensor:
-    """(N,) lengths to an (N, length) bool mask, True where there is no padding."""
-    return torch.arange(length, device=lens.device) < lens.unsqueeze(1)
 
 
 @dataclass(frozen=True)
@@ -187,7 +193,7 @@ class Positions(nn.Module):
     def __init__(self, dropout: float, trainable: bool) -> None:
         super().__init__()
         self.alpha = nn.Parameter(torch.ones(1), requires_grad=trainable)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, positions: Tensor | None = None) -> Tensor:
         """x: (N, L, width); positions: (N, L) of its elements, default 0 to L - 1."""
@@ -204,13 +210,20 @@ class Cache:
         self.values = torch.empty(shape, dtype=like.dtype, device=like.device)
         self.length = 0
 
-    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Append (N, heads, L, head width) and return all there is of this layer."""
-        end = self.length + keys.shape[2]
+    def attend(self, qkv: Tensor, layer: int, _: float, mask: Tensor | None) -> Tensor:
+        """As `Rows.attend`, of (N, L, 3, heads, head width) positions that follow the cached.
+
+        They are cached too. `mask`: bool, True = may see, broadcast to (N, heads, L, keys).
+        """
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        end = self.length + key.shape[2]
         stored = self.values[layer, :, :, :, :end]
-        stored[0, :, :, self.length :] = keys
-        stored[1, :, :, self.length :] = values
-        return stored[0], stored[1]
+        stored[0, :, :, self.length :] = key
+        stored[1, :, :, self.length :] = value
+        if layer == len(self.values) - 1:
+            self.length = end
+        y = F.scaled_dot_product_attention(query, stored[0], stored[1], mask)
+        return y.transpose(1, 2)
 
     def keep(self, rows: Tensor) -> None:
         """Keep the batch rows of these indices alone."""
@@ -227,14 +240,11 @@ class Attention(nn.Module):
         self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, mask: Tensor | None, layer: int, cache: Cache | None) -> Tensor:
+    def forward(self, x: Tensor, layer: int, attend: Attend) -> Tensor:
         projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        query, key, value = projected.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        if cache is not None:
-            key, value = cache.extend(layer, key, value)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-        return self.out_proj(y.transpose(1, 2).flatten(2))
+        y = attend(projected.unflatten(-1, (3, self.heads, -1)), layer, dropout)
+        return self.out_proj(y.flatten(-2))
 
 
 class AdaptiveNorm(nn.Module):
@@ -257,17 +267,15 @@ class Layer(nn.Module):
         super().__init__()
         self.index = index
         norm = AdaptiveNorm if adaptive else nn.LayerNorm
-        self.self_attn = Attention(config.width, config.heads, config.dropout)
+        self.self_attn = Attention(config.width, config.heads, config.attention_dropout)
         self.linear1 = nn.Linear(config.width, 4 * config.width)
         self.linear2 = nn.Linear(4 * config.width, config.width)
         self.norm1 = norm(config.width)
         self.norm2 = norm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None, stage: tuple[Tensor, ...], cache: Cache | None
-    ) -> Tensor:
-        attended = self.self_attn(self.norm1(x, *stage), mask, self.index, cache)
+    def forward(self, x: Tensor, attend: Attend, stage: tuple[Tensor, ...]) -> Tensor:
+        attended = self.self_attn(self.norm1(x, *stage), self.index, attend)
         x = x + self.dropout(attended)
         hidden = self.dropout(F.relu(self.linear1(self.norm2(x, *stage))))
         return x + self.dropout(self.linear2(hidden))
@@ -284,24 +292,17 @@ class Decoder(nn.Module):
     def forward(
         self,
         x: Tensor,
-        mask: Tensor | None,
+        attend: Attend,
         stage: Tensor | None = None,
-        cache: Cache | None = None,
         gradient_checkpointing: bool = False,
     ) -> Tensor:
-        """x: (N, L, width); mask: bool, True = may see, broadcast to (N, heads, L, keys).
-
-        `stage`: (width,) embedding for adaptive norms. With a `cache`, x follows what it holds and
-        the mask spans both.
-        """
+        """x: (..., width) positions that `attend` knows; `stage`: (width,) for adaptive norms."""
         condition = () if stage is None else (stage,)
         for layer in self.layers:
             if gradient_checkpointing and torch.is_grad_enabled():
-                x = checkpoint(layer, x, mask, condition, cache, use_reentrant=False)
+                x = checkpoint(layer, x, attend, condition, use_reentrant=False)
             else:
-                x = layer(x, mask, condition, cache)
-        if cache is not None:
-            cache.length += x.shape[1]
+                x = layer(x, attend, condition)
         return self.norm(x, *condition)
 
 
@@ -369,15 +370,14 @@ class AR(nn.Module):
         Returns:
             (N, T + 1, 1025): position t predicts frame t; position `code_lens` predicts EOS.
         """
-        text_length = text.shape[1]
         audio = codes[:, :, 0].masked_fill(~valid(code_lens, codes.shape[1]), 0).long()
         audio = F.pad(audio, (1, 0), value=BOS)
         reading = self.read(text, text_lens, languages, parts or Parts.whole(text, code_lens))
-        x = torch.cat((self.embed_text(reading), self.embed_audio(audio, reading)), 1)
-        mask = ar_mask(text_lens, text_length, audio.shape[1])
+        rows = Rows(text_lens, code_lens + 1, causal=True)
+        x = rows.pack(self.embed_text(reading), self.embed_audio(audio, reading))
         checkpointing = self.gradient_checkpointing and self.training
-        x = self.ar_decoder(x, mask, gradient_checkpointing=checkpointing)
-        return self.ar_predict_layer(x[:, text_length:])
+        x = self.ar_decoder(x, rows.attend, gradient_checkpointing=checkpointing)
+        return self.ar_predict_layer(rows.audio(x, text.shape[1], audio.shape[1]))
 
 
 class NAR(nn.Module):
@@ -451,7 +451,7 @@ class NAR(nn.Module):
         if quantizer is not None and not 1 <= quantizer <= last:
             raise ValueError(f"quantizer {quantizer}: the NAR predicts 1 to {last}")
         length = codes.shape[1]
-        text_valid, audio_valid = valid(text_lens, text.shape[1]), valid(code_lens, length)
+        audio_valid = valid(code_lens, length)
         if isinstance(prompt_frames, int):
             prompt_frames = torch.full_like(code_lens, prompt_frames)
         prompt = valid(prompt_frames, length) & audio_valid
@@ -468,13 +468,13 @@ class NAR(nn.Module):
             torch.arange(length, device=codes.device).expand(len(codes), -1)
         )
         symbols = self.nar_text_position(reading.symbols, reading.at)
-        x = torch.cat((symbols, self.nar_audio_position(audio)), 1)
-        mask = torch.cat((text_valid, audio_valid), 1)[:, None, None]
+        rows = Rows(text_lens, code_lens, causal=False)
+        x = rows.pack(symbols, self.nar_audio_position(audio))
         stage = 0 if self.config.sounds or quantizer is None else quantizer - 1
         condition = self.nar_stage_embeddings[stage](text_lens.new_zeros(()))
         checkpointing = self.gradient_checkpointing and self.training
-        x = self.nar_decoder(x, mask, condition, gradient_checkpointing=checkpointing)
-        x = x[:, text.shape[1] :]
+        x = self.nar_decoder(x, rows.attend, condition, gradient_checkpointing=checkpointing)
+        x = rows.audio(x, text.shape[1], length)
         if self.config.sounds:
             return self.nar_sounds.logits(x, quantizer)
         return self.nar_predict_layers[stage](x)

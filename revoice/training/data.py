@@ -247,6 +247,20 @@ def ordered_batches(
     return islice(sampler, rank, None, world_size)
 
 
+def dev_sample(cuts: CutSet, seconds: float | None, seed: int) -> CutSet | None:
+    """About so many seconds of a lazy set, each cut drawn by its id and the seed alone.
+
+    All of it where there are no more, or None is given; None where there are no cuts.
+    """
+    total = sum(cut.duration for cut in cuts)
+    if not total:
+        return None
+    if seconds is None or total <= seconds:
+        return cuts
+    some = cuts.filter(lambda cut: random.Random(f"{seed} {cut.id}").random() < seconds / total)
+    return some if any(True for _ in some) else cuts.subset(first=1)
+
+
 def concatenate(
     cuts: Iterable[Cut], max_seconds: float, rng: random.Random, patience: int | None = None
 ) -> Iterator[Cut]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from revoice.config import TrainConfig
+from revoice.config_training import TrainConfig
 from revoice.files import read_json, write_json
 from revoice.training.distributed import STOPPING
 from revoice.training.job import Job

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from revoice.model import Part
 from revoice.model.durations import unexplained
 from revoice.model.losses import ar_loss, ar_top10, nar_loss, nar_top10
-from revoice.model.valle import AR, NAR, valid
+from revoice.model.rows import valid
+from revoice.model.valle import AR, NAR
 from revoice.training.data import Batch
 
 PROMPT_FRAMES = 225  # longest prompt of the NAR: 3 s of EnCodec, 6 s of WORLD

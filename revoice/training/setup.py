@@ -13,13 +13,14 @@ from lhotse import CutSet
 from safetensors.torch import load_file
 
 from revoice.codec.files import load_codec
-from revoice.config import TrainConfig
+from revoice.config_training import TrainConfig
 from revoice.model import PARTS, Part
 from revoice.model.checkpoint import build
 from revoice.model.finetune import add_lora, freeze, load_initial
+from revoice.model.precision import autocast, computing
 from revoice.model.sounds import entries_of
 from revoice.model.valle import AR, NAR, ModelConfig
-from revoice.training.data import CodesDataset, Sampler
+from revoice.training.data import CodesDataset, Sampler, dev_sample
 from revoice.training.distributed import Ranks
 from revoice.training.job import Job
 from revoice.training.objective import batch_loss
@@ -27,8 +28,6 @@ from revoice.training.optim import Averages, make_optimizer, make_schedule
 from revoice.training.state import TrainState
 
 log = logging.getLogger(__name__)
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,8 @@ class Run:
     meta: dict[str, Any]
     dataset: CodesDataset
     sampler: Sampler
-    dev_cuts: CutSet | None  # none: it is not validated
+    dev_cuts: CutSet | None  # which each validation takes; none: it is not validated
+    whole_dev: CutSet
     total_steps: int
     autocast: Callable[[], torch.autocast]
     state: TrainState
@@ -71,32 +71,36 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
     averages = Averages(trained, config.average)
     optimizer = make_optimizer(model.named_parameters(), config)
     schedule = make_schedule(optimizer, config, total_steps, steps_per_epoch)
-    dtype = computing_dtype(config.precision, ranks.device)
-    scaler = torch.amp.GradScaler(ranks.device.type, enabled=dtype == torch.float16)
+    precision = computing(config.precision, ranks.device)
+    scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
     draws = torch.Generator().manual_seed(config.seed)
     made = (averages, optimizer, schedule, scaler, draws)
-    state = TrainState(work, config, ranks, *made, total_steps=total_steps)
+    state = TrainState(work, config, ranks, *made, precision, total_steps=total_steps)
     torch.manual_seed(config.seed + ranks.rank)  # dropout differs between ranks
     state.resume(job.code)
 
-    autocast = partial(torch.autocast, ranks.device.type, dtype, enabled=dtype != torch.float32)
-    check_memory(job.part, model, dataset, largest, ranks.device, autocast, config.batch_seconds)
+    casting = partial(autocast, state.precision, ranks.device)
+    check_memory(job.part, model, dataset, largest, ranks.device, casting, config.batch_seconds)
     dev_cuts = CutSet.from_jsonl_lazy(job.dev_cuts)
-    some = dev_cuts if any(True for _ in dev_cuts) else None
-    return Run(model, meta, dataset, sampler, some, total_steps, autocast, state)
+    some = dev_sample(dev_cuts, config.valid_seconds, config.seed)
+    return Run(model, meta, dataset, sampler, some, dev_cuts, total_steps, casting, state)
 
 
 def make_model(job: Job, config: TrainConfig) -> tuple[AR | NAR, dict[str, Any]]:
     """The part to train, on the CPU, with its dropout, and what is known of its origin."""
+    dropout: dict[str, Any] = {
+        "dropout": config.dropout,
+        "attention_dropout": config.attention_dropout,
+    }
     if job.init is None:
         if job.model is None:
             raise ValueError(f"{job.name}: a job needs `model` or `init`")
-        model = PARTS[job.part](ModelConfig(**{**job.model, "dropout": config.dropout}))
+        model = PARTS[job.part](ModelConfig(**{**job.model, **dropout}))
         if isinstance(model, NAR) and model.config.sounds:
             model.nar_sounds.learn(entries_of(load_codec(job.codec)))
         return model, {}
     model, meta = load_initial(job.part, job.init, job.new_languages, job.text_symbols, config.seed)
-    sizes = replace(model.config, dropout=config.dropout)
+    sizes = replace(model.config, **dropout)
     return build(job.part, sizes, model.state_dict(), job.init), meta
 
 
@@ -114,17 +118,6 @@ def new_model(size: dict[str, Any], train_cuts: str, codec: str) -> dict[str, An
         sizes["sounds"] = load_codec(codec).entries(0).shape[1]
     layout: dict[str, Any] = {"layout": "vallex" if several else "valle", "languages": several}
     return asdict(ModelConfig(**sizes, **layout))
-
-
-def computing_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """What matrices are multiplied in: float32 where there is nothing less, or it is emulated."""
-    if precision == "bf16" and device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
-        log.warning("this CPU has no bf16 arithmetic: computing in fp32")
-        return torch.float32
-    if precision != "fp32" and device.type == "mps":
-        log.warning("on MPS this computes in fp32")
-        return torch.float32
-    return PRECISIONS[precision]
 
 
 def survey(sampler: Sampler) -> tuple[int, CutSet]:

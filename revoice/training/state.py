@@ -7,6 +7,7 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from revoice.config import TrainConfig
+from revoice.config_training import TrainConfig
 from revoice.files import scratch, sha256
 from revoice.locking import lock
 from revoice.training.distributed import Ranks
@@ -80,17 +81,21 @@ class TrainState:
     schedule: torch.optim.lr_scheduler.LambdaLR
     scaler: torch.amp.GradScaler
     draws: torch.Generator  # of the NAR's quantizers and prompts
+    precision: str  # in which it computes; a run that goes on keeps that
     progress: Progress = field(default_factory=Progress)
     code: list[dict[str, Any]] = field(default_factory=list)  # what trained, from which step
     began: float = field(default_factory=time.monotonic)
     stored: tuple[int, ...] = ()  # what of the progress the newest file tells
     total_steps: int = 0
+    writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    writing: Future[None] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values and tensors; to be called on every rank."""
         return {
             "format": FORMAT,
             "code": self.code,
+            "precision": self.precision,
             "progress": asdict(self.progress),
             "model": {name: p.detach() for name, p in self.averages.trained.items()},
             "average": self.averages.average,
@@ -105,6 +110,7 @@ class TrainState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Be where `state_dict` was taken; the random generators of this process as well."""
         self.code, self.progress = state["code"], Progress(**state["progress"])
+        self.precision = state.get("precision", self.precision)
         assign(self.averages.trained, state["model"])
         assign(self.averages.average, state["average"])
         self.averages.best = state["best"]
@@ -141,11 +147,12 @@ class TrainState:
         return self.stored == self._position()
 
     def save(self, metrics_bytes: int) -> None:
-        """Write `state-{step}.{digest}.pt`, keep the newest ones; to be called on every rank.
+        """Write `state-{step}.{digest}.pt` beside the training, keep the newest ones.
 
-        Raises RuntimeError where it cannot be written, or is not finite and should not be; what was
-        there before is whole.
+        To be called on every rank. Raises RuntimeError where this one is not finite and should not
+        be, or the last could not be written; what was there before is whole.
         """
+        self.close()
         self.progress.seconds, self.progress.metrics_bytes = self.seconds(), metrics_bytes
         state, self.stored = self.state_dict(), self._position()
         if self.ranks.rank != 0:
@@ -156,6 +163,16 @@ class TrainState:
                 f"after step {self.progress.step} {bad} is not finite, and {path} is not written. "
                 "Earlier states are whole: lower lr, or set precision: fp32."
             )
+        best = state.pop("best")  # is replaced as a whole
+        self.writing = self.writer.submit(self._write, path, {**copied(state), "best": best})
+
+    def close(self) -> None:
+        """Wait until the last state is written. Raises RuntimeError where it cannot be."""
+        writing, self.writing = self.writing, None
+        if writing:
+            writing.result()
+
+    def _write(self, path: Path, state: dict[str, Any]) -> None:
         try:
             with scratch(self.work, "state") as folder:
                 temporary = folder / path.name
@@ -169,7 +186,7 @@ class TrainState:
                 "make room and give the same command again."
             ) from error
         for old in sorted(self.work.glob("state-*.pt"))[: -self.config.keep]:
-            if step_of(old) != self.progress.stable_steps:  # a longer run's way
+            if step_of(old) != state["progress"]["stable_steps"]:  # a longer run's way
                 old.unlink()
 
     def resume(self, code: str) -> None:
@@ -278,6 +295,15 @@ def locked(folder: Path, wait: bool = True) -> Iterator[None]:
 def step_of(state: Path) -> int:
     """The step that a file `state-{step}.{digest}.pt` was written after."""
     return int(state.name.split(".")[0].removeprefix("state-"))
+
+
+def copied(value: Any) -> Any:
+    """Nested dictionaries and lists with copies of their tensors, on the CPU."""
+    if isinstance(value, Tensor):
+        return value.to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: copied(its) for key, its in value.items()}
+    return [copied(its) for its in value] if isinstance(value, list) else value
 
 
 def not_finite(value: Any, name: str = "") -> str | None:

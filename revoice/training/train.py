@@ -11,10 +11,9 @@ import sys
 import threading
 import time
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -22,7 +21,8 @@ from lhotse import CutSet
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from revoice.config import TrainConfig
+from revoice.config_training import TrainConfig
+from revoice.devices import keep_memory
 from revoice.files import atomic, read_json, write_json
 from revoice.model import Part
 from revoice.model.checkpoint import save_model
@@ -60,6 +60,7 @@ def train(job: Job) -> dict[str, Any]:
     """
     config, ranks = TrainConfig(**job.train), Ranks.join()
     torch.set_num_threads(job.threads)
+    keep_memory()
     folder = ranks.broadcast(lambda: f"{job.name}-{job.part}-{job.digest(ranks.world_size)}")
     work = Path(job.work) / folder
     with locked(work) if ranks.rank == 0 else nullcontext(), caught_signals() as stop:
@@ -68,21 +69,24 @@ def train(job: Job) -> dict[str, Any]:
         state, model = run.state, run.model
         here, averages = state.progress, state.averages
         told = Metrics(work, here, run.total_steps, f"{job.name} {job.part}", ranks.rank)
-        with closing(told) as metrics:
+        with closing(told) as metrics, closing(state):
             loop(job, run, metrics, stop)
 
         # What comes out: the weights with the best dev loss, or the last
         if run.dev_cuts is None:
             averages.keep_best()
         assign(averages.trained, averages.best)
+        whole = measure_whole(job, run, stop)
         merge_lora(model)
         summary = {
             "steps": here.step,
             "epochs": here.epoch,
             **{key: getattr(here, key) if here.best_step else None for key in BEST},
+            **whole,
             "seconds": round(here.seconds, 1),
             "peak_memory_mb": peak_memory_mb(),
             "device": torch.cuda.get_device_name() if ranks.device.type == "cuda" else "cpu",
+            "precision": state.precision,
             "processes": ranks.world_size,
             "parameters": sum(p.numel() for p in model.parameters()),
             "trainable_parameters": sum(p.numel() for p in averages.trained.values()),
@@ -124,9 +128,7 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
         if (done or interrupted or regular) and not state.saved():
             state.save(metrics.flush())
         if interrupted:
-            ranks.broadcast(job.interrupted.touch)  # and no rank leaves before all is written
-            log.warning("interrupted: step %d is saved; the same command goes on", here.step)
-            raise SystemExit(INTERRUPTED)
+            leave(job, state)
         if done:
             break
 
@@ -164,6 +166,29 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
                     f"{here.step}. Lower lr, lengthen the warm-up, or set precision: fp32"
                 )
             here.interval, here.interval_seconds = [0.0] * 5, 0.0
+
+
+def leave(job: Job, state: TrainState) -> NoReturn:
+    """End this process, and on no rank before the state is written."""
+    state.close()
+    state.ranks.broadcast(job.interrupted.touch)
+    step = state.progress.step
+    log.warning("interrupted: step %d is saved; the same command goes on", step)
+    raise SystemExit(INTERRUPTED)
+
+
+def measure_whole(job: Job, run: Run, stop: threading.Event) -> dict[str, float]:
+    """Of the best weights, where validations took a sample, loss and accuracy on all of dev."""
+    if run.dev_cuts is None or run.dev_cuts is run.whole_dev:
+        return {}
+    ranks = run.state.ranks
+    who, how = (ranks.rank, ranks.world_size), (ranks.device, run.autocast, stop.is_set)
+    mine = ordered_batches(run.whole_dev, run.state.config.batch_seconds, *who)
+    sums = measure(job.part, run.model, load_batches(run.dataset, mine), *how).sum(0)
+    if ranks.any_rank(stop.is_set()):
+        leave(job, run.state)
+    result = figures(ranks.all_reduce_sum(sums))
+    return {f"dev_{key}": result[key] for key in ("loss", "top10_accuracy")}
 
 
 def validate(part: Part, run: Run, dev_cuts: CutSet, stop: threading.Event) -> Tensor:
@@ -251,7 +276,7 @@ def write_outputs(
     with atomic(folder / "metrics.csv") as temporary:
         temporary.write_bytes(metrics)
     write_json(folder / "training.json", summary)
-    config = replace(model.config, dropout=0.0)
+    config = model.config.without_dropout()
     save_model(job.out, model.state_dict(), {**meta, **job.meta, "model": config})
 
 

@@ -16,7 +16,8 @@ from revoice.files import PACKAGE
 
 # The modules that can change what a script writes. A test compares them with what it reaches. What
 # was fetched or chosen once stays: those rules have no list.
-MODEL = "model model.checkpoint model.aligner model.durations model.sounds model.valle"
+MODEL = "model model.checkpoint model.aligner model.dropout model.durations model.rows "
+MODEL += "model.sounds model.valle"
 TEXT = "text text.cuts text.english text.espeak text.japanese text.mandarin text.tokens text.vallex"
 TEXT += " text/mandarin.json text/vallex_symbols.json"
 READS = {
@@ -41,12 +42,13 @@ READS = {
     "check_limits": "training.limits",
     "select_cuts": "codec.identity model.aligner training.align training.examples "
     "training.limits training.mixing",
-    "train": f"codec.files codec.identity {MODEL} model.finetune model.losses text.framing "
+    "train": f"codec.files codec.identity {MODEL} model.finetune model.losses model.precision "
+    "text.framing "
     "training.data training.distributed training.examples training.job "
     "training.launch training.metrics training.mixing training.objective training.optim "
     "training.setup training.state training.train",
-    "evaluate": f"codec.identity {MODEL} model.finetune model.losses text.framing training.data "
-    "training.objective evaluation.evaluate evaluation.trained",
+    "evaluate": f"codec.identity {MODEL} model.finetune model.losses model.precision text.framing "
+    "training.data training.objective evaluation.evaluate evaluation.trained",
     "synthesize": f"codec.files codec.identity {MODEL} model.generate model.prompts {TEXT} "
     "text.framing evaluation.sentences evaluation.trained",
     "score": "evaluation.measures evaluation.normalize evaluation.recognizers evaluation.scoring "

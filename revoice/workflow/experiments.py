@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-from revoice.config import ORIGINALS, SPLITS, Config, Part, Split, TrainConfig
+from revoice.config import ORIGINALS, SPLITS, Config, Part, Split
+from revoice.config_training import TrainConfig
 from revoice.files import RESOURCES, read_json
 from revoice.workflow.code import codec_code
 

@@ -73,6 +73,7 @@ def training(**values: Any) -> dict[str, Any]:
         "log_every": 2,
         "valid_every": 2,
         "checkpoint_every": 2,
+        "precision": "fp32",
     }
     return few | values
 
@@ -94,7 +95,7 @@ def config(**values: Any) -> dict[str, Any]:
                 "nar": training(),
             }
         },
-        "evaluation": {"max_train_cuts": 10},
+        "evaluation": {"max_train_cuts": 10, "precision": "fp32"},
         "synthesis": {"sentences": 2, "prompt_seconds": 0.3},
         "score": {"recognizer": "pocketsphinx"},
     }

@@ -11,6 +11,7 @@ from revoice.training.job import Job
 from tests.helpers.synthetic import MODEL, write_cuts
 
 TRAIN = {"lr": 3e-3, "batch_seconds": 3, "log_every": 5, "valid_every": 10, "checkpoint_every": 4}
+TRAIN |= {"precision": "fp32"}
 
 
 @pytest.fixture(scope="module")

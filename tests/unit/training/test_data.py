@@ -18,6 +18,7 @@ from revoice.training.data import (
     CodesDataset,
     Sampler,
     collate,
+    dev_sample,
     load_batches,
     load_example,
     ordered_batches,
@@ -188,3 +189,19 @@ def test_memory_is_flat(tmp_path: Path) -> None:
         memory.append(int(result[1]))
     assert seen == [60, 6000]
     assert memory[1] < 1.1 * memory[0]
+
+
+def test_a_sample_of_dev(cuts: CutSet) -> None:
+    total = sum(cut.duration for cut in cuts)
+    assert dev_sample(cuts, None, seed=1) is cuts
+    assert dev_sample(cuts, total, seed=1) is cuts
+    assert dev_sample(CutSet.from_cuts([]), 10, seed=1) is None
+    some = dev_sample(cuts, total / 3, seed=1)
+    assert some is not None
+    chosen = [cut.id for cut in some]
+    assert chosen == [cut.id for cut in some], "it may be read again and again"
+    assert 0.15 * total < sum(cut.duration for cut in some) < 0.5 * total
+    other = dev_sample(cuts, total / 3, seed=2)
+    assert other is not None
+    assert chosen != [cut.id for cut in other]
+    assert len(list(dev_sample(cuts, 1e-6, seed=1) or [])) == 1

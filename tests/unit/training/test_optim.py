@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from revoice.config import TrainConfig
+from revoice.config_training import TrainConfig
 from revoice.training.optim import (
     ScaledAdam,
     cosine,

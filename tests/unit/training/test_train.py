@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn.functional import mse_loss
 
-from revoice.config import LoraConfig, TrainConfig
+from revoice.config_training import LoraConfig, TrainConfig
 from revoice.evaluation.evaluate import draw_cuts, evaluate
 from revoice.files import read_json, sha256
 from revoice.model import PARTS
@@ -543,6 +543,21 @@ def test_lora_trains_its_targets_alone(make_job: Callable[..., Job], pretrained:
     }
 
 
+def test_validations_take_a_sample_of_dev_and_the_end_all_of_it(
+    make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    dev = write_cuts(tmp_path / "dev", 40, seed=1)
+    sampled = make_job(dev_cuts=dev, valid_seconds=10)
+    summary = train(sampled)
+    whole = {"dev": dev}
+    result = evaluate({"ar": load_part("ar", sampled.out)[0]}, whole, 3)["ar"]["dev"]
+    assert summary["dev_loss"] == pytest.approx(result["loss"], rel=1e-5)
+    assert summary["dev_top10_accuracy"] == pytest.approx(result["top10_accuracy"], rel=1e-5)
+    assert summary["best_loss"] != pytest.approx(summary["dev_loss"], rel=1e-4)
+    assert summary["best_loss"] == pytest.approx(metrics(sampled, "dev").loss.min(), rel=1e-5)
+    assert "dev_loss" not in train(make_job(run="b", dev_cuts=dev, valid_seconds=None))
+
+
 def test_validation_at_the_end_of_each_epoch(make_job: Callable[..., Job]) -> None:
     job = make_job(epochs=3, valid_every=None)
     steps = train(job)["steps"]
@@ -639,18 +654,31 @@ def test_memory_check_advises_and_leaves_no_trace(
         check()
 
 
-@pytest.mark.parametrize("able", [True, False])
-def test_bf16_is_left_to_processors_that_have_it(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, able: bool
+def test_the_precision_is_told_and_kept(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: able)
-    expected = torch.bfloat16 if able else torch.float32
-    assert setup.computing_dtype("bf16", torch.device("cpu")) == expected
-    assert setup.computing_dtype("bf16", torch.device("cuda")) == torch.bfloat16
-    assert setup.computing_dtype("fp32", torch.device("cpu")) == torch.float32
-    assert ("no bf16 arithmetic" in caplog.text) != able
-    for precision in ("bf16", "fp16", "fp32"):
-        assert setup.computing_dtype(precision, torch.device("mps")) == torch.float32
+    """`auto` takes what the machine is good at, and a run that goes on elsewhere keeps it."""
+    job = make_job(precision="auto", steps=8)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    assert train(job)["precision"] == "fp32"
+    assert train(make_job(run="b", precision="bf16", steps=8))["precision"] == "fp32"
+    assert weights(job) == weights(make_job(run="b"))
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    longer = make_job(precision="auto", steps=12, schedule="constant")
+    assert train(longer)["precision"] == "bf16"
+    job = make_job(run="c", precision="auto", steps=12, schedule="constant")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    assert train(make_job(run="c", precision="auto", steps=8, schedule="constant"))
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert train(job)["precision"] == "fp32", "goes on from step 8"
+
+
+def test_losses_in_bf16_are_those_of_float32(make_job: Callable[..., Job]) -> None:
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        train(job := make_job(run=precision, precision=precision, steps=200, lr=1e-3))
+        losses[precision] = metrics(job, "dev").loss.iloc[-1]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], abs=1e-2)
 
 
 @pytest.mark.parametrize(("system", "bytes_each"), [("linux", 2**10), ("darwin", 1)])
