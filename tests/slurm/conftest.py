@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,3 +68,14 @@ def snakemake(slurm: Environment) -> Iterator[Run]:
     yield run
     for process in running:
         stop(process)
+
+
+def wait_until(condition: Callable[[], Any], process: subprocess.Popen[str], folder: Path) -> Any:
+    """What the condition gives when it gives something; fails when Snakemake ends before."""
+    deadline = time.monotonic() + 900
+    while not (result := condition()):
+        said = (folder / "snakemake.out").read_text()
+        assert process.poll() is None, said
+        assert time.monotonic() < deadline, said
+        time.sleep(0.3)
+    return result

@@ -4,8 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.helpers import small
 from tests.helpers.cluster import Environment, Run, gpus_of, jobs_of, stop
+from tests.slurm.conftest import wait_until
 
 
 def prepare(folder: Path, **training: Any) -> list[str]:
@@ -44,17 +43,6 @@ def finished(spoken: Path, snakemake: Run, tmp_path_factory: pytest.TempPathFact
 def copy(finished: Path, tmp_path: Path) -> Path:
     """A copy of that folder, to go on from."""
     return shutil.copytree(finished, tmp_path / "copy", symlinks=True)
-
-
-def wait_until(condition: Callable[[], Any], process: subprocess.Popen[str], folder: Path) -> Any:
-    """What the condition gives when it gives something; fails when Snakemake ends before."""
-    deadline = time.monotonic() + 900
-    while not (result := condition()):
-        said = (folder / "snakemake.out").read_text()
-        assert process.poll() is None, said
-        assert time.monotonic() < deadline, said
-        time.sleep(0.3)
-    return result
 
 
 def test_small_workflow(slurm: Environment, finished: Path) -> None:
