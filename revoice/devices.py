@@ -4,6 +4,7 @@ import ctypes
 import logging
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import IO
 
@@ -12,6 +13,7 @@ import torch
 from revoice.locking import lock
 
 log = logging.getLogger(__name__)
+WAIT = 2.0  # seconds between two looks at cards that others hold
 _claimed: list[IO[str]] = []  # files that this process holds until it ends
 
 
@@ -25,14 +27,34 @@ def best_device() -> str:
 def claim_gpus(count: int) -> None:
     """See only `count` of this machine's cards, which no other job of ours has claimed.
 
-    To be called before anything is computed on one. Where no more than that many are visible, as
-    in a job that SLURM gave its cards, nothing changes. A card is claimed by a lock on a file,
-    which the system lets go of however the process ends. Where too few are free, all stay visible.
+    To be called before anything is computed on one. A card is claimed by a lock on a file, which
+    the system lets go of however the process ends. Where too few are free, wait for them. Nothing
+    is claimed where `CUDA_VISIBLE_DEVICES` names no more cards than that, as in a job that SLURM
+    gave its own, or where the machine has fewer.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     cards = visible.split(",") if visible else list(map(str, range(torch.cuda.device_count())))
-    if not count or len(cards) <= count:
+    if not count or len(cards) < count or (visible and len(cards) == count):
         return
+    told = False
+    while len(free := _lock_free(cards, count)) < count:
+        for file in free.values():
+            file.close()
+        if not told:
+            log.warning(
+                "%d of %d cards are free, not %d: waiting for other jobs to end",
+                *(len(free), len(cards), count),
+            )
+        told = True
+        time.sleep(WAIT)
+    if told:
+        log.info("waited: going on with %s", ", ".join(free))
+    _claimed.extend(free.values())
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(free)
+
+
+def _lock_free(cards: list[str], count: int) -> dict[str, IO[str]]:
+    """Lock cards that nobody has locked, at most so many; gives their files."""
     user = os.getuid() if hasattr(os, "getuid") else 0  # Windows
     free: dict[str, IO[str]] = {}
     for card in cards:
@@ -45,12 +67,8 @@ def claim_gpus(count: int) -> None:
             continue
         free[card] = file
         if len(free) == count:
-            _claimed.extend(free.values())
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(free)
-            return
-    for claimed in free.values():
-        claimed.close()
-    log.warning("%d of %d cards are free, not %d", len(free), len(cards), count)
+            break
+    return free
 
 
 def keep_memory() -> None:

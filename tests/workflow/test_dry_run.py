@@ -104,7 +104,11 @@ def test_nothing_is_written_while_another_run_holds_the_lock(
         assert tree(folder) == before
         run = snakemake(folder, TARGET)
         assert run.returncode == 1
+        assert run.jobs == []
         assert "Directory cannot be locked" in run.output
+        assert "make sure that no other Snakemake process is trying to create" in run.output
+        assert str(folder) in run.output.partition("Directory cannot be locked")[2]
+        assert "Traceback" not in run.output
         assert tree(folder) == before
         assert (folder / ".snakemake/alive").stat().st_mtime_ns == alive
         assert list((folder / ".snakemake/locks").glob("*.lock"))
