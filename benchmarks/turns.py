@@ -30,7 +30,8 @@ LAYOUTS = {
     "make_optimizer": ("revoice.training.optim", "revoice.optim"),
     "keep_memory": ("revoice.devices",),
     "Request": ("revoice.model.generate", "revoice.synthesis"),
-    "Sampling": ("revoice.model.generate", "revoice.synthesis"),
+    "ready": ("revoice.model.stepping",),
+    "Sampling": ("revoice.model.drawing", "revoice.synthesis"),
     "synthesize": ("revoice.model.generate", "revoice.synthesis"),
     "Prompt": ("revoice.model.prompts", "revoice.presets"),
 }

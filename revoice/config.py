@@ -21,6 +21,7 @@ from revoice.synthetic.names import check_voices
 Decoding = Literal["expected", "argmax"]
 TokenizerName = Literal["espeak", "vallex"]
 Recognizer = Literal["whisper", "pocketsphinx"]
+SpeakingWeights = Literal["auto", "int8", "bf16", "fp32"]
 WhisperModel = Literal["base"] | Annotated[str, Field(pattern="/")]  # pinned, or a path
 CorpusKind = Literal["asterisk", "folder", "table", "libritts", "ljspeech", "synthetic"]
 Split = Literal["train", "dev", "test"]
@@ -189,6 +190,7 @@ class SynthesisConfig(Section):
     repeats: Positive = Field(1, description="speak each so often, with seeds from `seed` on")
     prompt_seconds: float = Field(3, gt=0, description="length of a prompt, at least")
     batch: Positive = Field(8, description="sentences that are spoken at a time")
+    weights: SpeakingWeights = Field("auto", description="of large models: int8 on a CPU, or bf16")
     nar: Decoding = Field("expected", description="the sound that it expects; argmax: likeliest")
     prompted: Literal["both", "nar"] = Field("both", description="which parts hear the prompt")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lhotse import CutSet
 from revoice.config import SPLITS
-from revoice.devices import best_device, claim_gpus
+from revoice.devices import best_device, claim_gpus, keep_memory
 from revoice.evaluation.evaluate import evaluate, provenance
 from revoice.evaluation.trained import load_trained
 from revoice.files import read_json, write_json
@@ -15,6 +15,7 @@ from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 claim_gpus(snakemake.resources.get("gpu", 0))
+keep_memory()
 given, settings = snakemake.input, snakemake.params.evaluation
 ar, nar, meta, tokenizer = load_trained(given.model, given.tokenizer, given.codec, given.test)
 counts = {split: sum(1 for _ in CutSet.from_jsonl_lazy(given[split])) for split in SPLITS}

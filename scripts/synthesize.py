@@ -3,12 +3,14 @@
 from lhotse import CutSet
 from revoice.codec.files import load_codec
 from revoice.config import SynthesisConfig
-from revoice.devices import best_device, claim_gpus
+from revoice.devices import best_device, claim_gpus, keep_memory
 from revoice.evaluation.sentences import choose_utterances, request_of, write_spoken
 from revoice.evaluation.trained import load_trained
 from revoice.files import atomic
-from revoice.model.generate import Sampling, synthesize
+from revoice.model.drawing import Sampling
+from revoice.model.generate import synthesize
 from revoice.model.sounds import entries_of
+from revoice.model.stepping import ready
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
@@ -29,6 +31,8 @@ requests = [request_of(utterance, tokenizer) for utterance in utterances]
 drawn = {key: getattr(config, key) for key in ("top_k", "top_p", "temperature", "best_of", "speed")}
 sampling = Sampling(**drawn)
 ar, nar = ar.to(device).eval(), nar.to(device).eval()
+keep_memory()
+ready(ar, nar, config.weights)
 entries = entries_of(codec) if config.nar == "expected" else None
 how = (config.batch, entries, config.prompted == "both")
 spoken = {

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -11,15 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from revoice.model.aligner import Aligner
+from revoice.model.drawing import Draw, Drawn, Sampling, draw
 from revoice.model.prompts import Prompt
 from revoice.model.rows import valid
 from revoice.model.sounds import Entries
-from revoice.model.valle import AR, BOS, EOS, NAR, Cache, ModelConfig, Parts, ar_mask
+from revoice.model.valle import AR, NAR, ModelConfig, Parts
 
 FRAMES_PER_SYMBOL = 16  # an utterance that has not ended by then is cut off
 PACE = 2.0  # nobody speaks more than so much slower or faster than the training's mean
 LONGEST = 2.0  # times what is planned, and a few symbols: neither is it longer than that
 FEW = 2
+NAR_FRAMES = 1000  # that it completes at a time
 
 
 @dataclass(frozen=True)
@@ -33,33 +34,6 @@ class Request:
     languages: Sequence[str]
     prompt: Prompt = field(default_factory=Prompt)
     accent: str | None = None
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the AR draws the first codebook.
-
-    `top_k` keeps that many of the most probable codes (1 is greedy, None keeps all), `top_p` of
-    these the fewest whose probabilities reach that sum (1.0 keeps all), after division of the
-    logits by `temperature`. `best_of` draws that many per text and keeps one. `max_frames` ends an
-    utterance before the limit of 16 frames per symbol of prompt and text, or of twice what an AR
-    plans that knows how long symbols last; such a one speaks as much faster than it would by itself
-    as `speed` says.
-    """
-
-    top_k: int | None = None
-    top_p: float = 1.0
-    temperature: float = 1.0
-    best_of: int = 1
-    max_frames: int | None = None
-    speed: float = 1.0
-
-    def __post_init__(self) -> None:
-        counts = [self.top_k, self.best_of, self.max_frames]
-        if any(count is not None and count < 1 for count in counts):
-            raise ValueError(f"{self}: top_k, best_of and max_frames must be at least 1")
-        if not 0 < self.top_p <= 1 or self.temperature <= 0 or self.speed <= 0:
-            raise ValueError(f"{self}: top_p must be in (0, 1], temperature and speed above 0")
 
 
 GREEDY = Sampling(top_k=1)
@@ -77,24 +51,6 @@ class Synthesis:
     codes: NDArray[np.int16]
     ended: bool
     log_probability: float
-
-
-def sample(logits: Tensor, sampling: Sampling, uniform: Tensor) -> Tensor:
-    """Draw one class per row of (N, classes) logits by inverting the distribution at `uniform`.
-
-    `uniform`: (N,) in [0, 1). Returns (N,) int64.
-    """
-    if sampling.top_k == 1:
-        return logits.argmax(-1)
-    top_k = min(sampling.top_k or logits.shape[-1], logits.shape[-1])
-    values, classes = (logits.float() / sampling.temperature).topk(top_k, dim=-1)
-    probabilities = values.softmax(-1)
-    before = probabilities.cumsum(-1) - probabilities
-    kept = before < sampling.top_p
-    cumulative = probabilities.masked_fill(~kept, 0.0).cumsum(-1)
-    pick = (cumulative <= uniform.unsqueeze(1) * cumulative[:, -1:]).sum(-1, keepdim=True)
-    pick = pick.clamp(max=kept.sum(-1, keepdim=True) - 1)
-    return classes.gather(1, pick).squeeze(1)
 
 
 def nearest(sound: Tensor, entries: Tensor, weights: Tensor) -> Tensor:
@@ -120,12 +76,13 @@ def synthesize(
 ) -> list[Synthesis]:
     """Codes for several requests, on the models' device.
 
-    Requests of similar length share a batch of at most `batch_size` rows; every draw has its own
-    random numbers, from `seed` and the request's place in the list, so that batches do not change
-    the result. Of `best_of` draws the one wins that tells most of its text, where the NAR has an
-    aligner, else the one with the highest `log_probability`; one that ended goes before one that
-    did not, one with frames before one without. With the codebooks' `entries` the NAR says the
-    sound that it expects, see `_all_codebooks`; without, its likeliest codes.
+    At most `batch_size` draws are spoken at a time; every one has its own random numbers, from
+    `seed` and the request's place in the list, so that batches do not change the result (but for
+    rounding, where weights are less than float32). Of `best_of` draws the one wins that tells most
+    of its text, where the NAR has an aligner, else the one with the highest `log_probability`; one
+    that ended goes before one that did not, one with frames before one without. With the codebooks'
+    `entries` the NAR says the sound that it expects, see `_all_codebooks`; without, its likeliest
+    codes.
     Without `ar_prompts` the AR speaks in its own manner, and the NAR alone takes the voice on.
 
     Both models should be in evaluation mode. Raises ValueError for a request that does not fit
@@ -136,24 +93,20 @@ def synthesize(
     aligner = nar.nar_aligner if nar.config.text_positions == "frames" else None
     if aligner is not None:
         requests = [_with_aligned_prompt(request, aligner) for request in requests]
-    draws = [(index, draw) for index in range(len(requests)) for draw in range(sampling.best_of)]
-    draws.sort(key=lambda row: _limit(requests[row[0]], sampling))
-    found: dict[int, list[Synthesis]] = {index: [] for index in range(len(requests))}
-    for start in range(0, len(draws), batch_size):
-        rows = draws[start : start + batch_size]
-        asked = [requests[index] for index, _ in rows]
-        if not ar_prompts:
-            asked = [replace(request, prompt=Prompt()) for request in asked]
-        for row, drawn in zip(rows, _drawn(ar, asked, rows, sampling, seed), strict=True):
-            found[row[0]].append(drawn)
-    best = {
-        index: max(of, key=lambda draw: _rank(draw, request, aligner))
-        for request, (index, of) in zip(requests, found.items(), strict=True)
-    }
+    asked = requests if ar_prompts else [replace(each, prompt=Prompt()) for each in requests]
+    draws = []
+    for index, request in enumerate(asked):
+        planned = float(_Batch.of([request], ar).expected(ar)) / sampling.speed
+        seeds = [(seed, index, number) for number in range(sampling.best_of)]
+        draws += [_draw_of(ar, request, planned, sampling, each) for each in seeds]
+    found = [_synthesis(drawn, ar.config) for drawn in draw(ar, draws, sampling, batch_size)]
+    best = {}
+    for index, request in enumerate(requests):
+        of = found[index * sampling.best_of : (index + 1) * sampling.best_of]
+        best[index] = max(of, key=lambda one: _rank(one, request, aligner))
 
     order = sorted((i for i in best if len(best[i].codes)), key=lambda i: len(best[i].codes))
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
+    for chosen in _nar_batches(order, [len(best[i].codes) for i in order], batch_size):
         batch = _Batch.of([requests[i] for i in chosen], nar)
         firsts = [best[i].codes[:, 0] for i in chosen]
         for i, codes in zip(chosen, _all_codebooks(nar, batch, firsts, entries), strict=True):
@@ -161,19 +114,41 @@ def synthesize(
     return [best[i] for i in range(len(requests))]
 
 
-def _drawn(
-    ar: AR, asked: Sequence[Request], rows: Sequence[tuple[int, int]], sampling: Sampling, seed: int
-) -> list[Synthesis]:
-    """The first codebook of some requests; `rows` are the places and numbers of their draws."""
-    batch, limits = _Batch.of(asked, ar), [_limit(request, sampling) for request in asked]
-    planned = batch.expected(ar) / sampling.speed
+def _nar_batches(order: Sequence[int], frames: Sequence[int], most: int) -> list[list[int]]:
+    """Of requests in the order of their frames, those that the NAR completes together.
+
+    At most so many, and no more frames than a processor's cache has room for: there is nothing to
+    gain from more.
+    """
+    batches: list[list[int]] = []
+    taken = 0
+    for index, length in zip(order, frames, strict=True):
+        if not batches or len(batches[-1]) == most or taken + length > NAR_FRAMES:
+            batches.append([])
+            taken = 0
+        batches[-1].append(index)
+        taken += length
+    return batches
+
+
+def _draw_of(
+    ar: AR, request: Request, planned: float, sampling: Sampling, seed: tuple[int, ...]
+) -> Draw:
+    """What the AR draws for a request whose text is `planned` to take so many frames."""
+    prompt, limit = request.prompt, _limit(request, sampling)
     if ar.config.text_positions == "frames":
-        longest = [math.ceil(LONGEST * n) + FEW * FRAMES_PER_SYMBOL for n in planned.tolist()]
-        limits = [min(pair) for pair in zip(limits, longest, strict=True)]
-    uniform = np.zeros((len(rows), max(limits)), np.float32)
-    for i, row in enumerate(rows):
-        uniform[i, : limits[i]] = np.random.default_rng((seed, *row)).random(limits[i])
-    return _first_codebook(ar, batch, planned, limits, sampling, torch.from_numpy(uniform))
+        limit = min(limit, math.ceil(LONGEST * planned) + FEW * FRAMES_PER_SYMBOL)
+    ids = [*prompt.ids, *request.ids]
+    languages = _languages(request, ar.config) if ar.config.languages else None
+    sizes = [*prompt.parts, (len(request.ids), planned)]
+    codes = np.asarray(prompt.codes, np.int64).reshape(-1, ar.config.quantizers)
+    return Draw(ids, languages, codes[:, 0], sizes, limit, seed)
+
+
+def _synthesis(drawn: Drawn, config: ModelConfig) -> Synthesis:
+    codes = np.zeros((len(drawn.codes), config.quantizers), np.int16)
+    codes[:, 0] = drawn.codes
+    return Synthesis(codes, drawn.ended, drawn.mean)
 
 
 def _with_aligned_prompt(request: Request, aligner: Aligner) -> Request:
@@ -223,11 +198,6 @@ class _Batch:
         pace = torch.where(self.prompt_lens > 0, pace.clamp(1 / PACE, PACE), 1.0)
         return (each.sum(1) - of_prompt) * pace
 
-    def planned(self, frames: Tensor) -> Parts:
-        """Those of prompts, and texts that take (N,) frames."""
-        symbols = (self.text_lens - self.prompt_text_lens).tolist()
-        return self._parts([[one] for one in zip(symbols, frames.tolist(), strict=True)])
-
     def aligned(self, aligner: Aligner, firsts: Sequence[NDArray[np.int16]]) -> Parts:
         """Those of prompts, and texts that are said by codes (frames,) of the first codebook."""
         texts = zip(self.text.cpu().numpy(), self.text_lens, self.prompt_text_lens, strict=True)
@@ -238,72 +208,6 @@ class _Batch:
     def _parts(self, after: Sequence[Sequence[tuple[int, float]]]) -> Parts:
         sizes = [[*of, *text] for of, text in zip(self.prompt_parts, after, strict=True)]
         return Parts.of_sizes(sizes).to(self.text.device)
-
-
-def _first_codebook(
-    ar: AR,
-    batch: _Batch,
-    planned: Tensor,
-    limits: Sequence[int],
-    sampling: Sampling,
-    uniform: Tensor,
-) -> list[Synthesis]:
-    """Codes (frames, quantizers) of every row up to EOS or its limit, the first codebook filled.
-
-    `planned`: (N,) frames that they are expected to take.
-    """
-    device, count = batch.text.device, len(limits)
-    limit, uniform = torch.tensor(limits, device=device), uniform.to(device)
-    codes = torch.zeros(count, max(limits), ar.config.quantizers, dtype=torch.long, device=device)
-    frames = torch.zeros(count, dtype=torch.long, device=device)
-    ended = torch.zeros(count, dtype=torch.bool, device=device)
-    log_probability = torch.zeros(count, device=device)
-
-    # Slots of the cache: text, BOS and prompt, generated frames; `seen`: those without padding.
-    audio = torch.nn.functional.pad(batch.prompts[:, :, 0], (1, 0), value=BOS)
-    text_length, prefix = batch.text.shape[1], batch.text.shape[1] + audio.shape[1]
-    reading = ar.read(batch.text, batch.text_lens, batch.languages, batch.planned(planned))
-    x = torch.cat((ar.embed_text(reading), ar.embed_audio(audio, reading)), 1)
-    cache = Cache(ar.config, count, prefix + max(limits), like=x)
-    text_seen = valid(batch.text_lens, text_length)
-    audio_seen = valid(batch.prompt_lens + 1, audio.shape[1])
-    generated = torch.ones(count, max(limits), dtype=torch.bool, device=device)
-    seen = torch.cat((text_seen, audio_seen, generated), 1)
-    mask = ar_mask(batch.text_lens, text_length, audio.shape[1])
-    hidden = ar.ar_decoder(x, partial(cache.attend, mask=mask))
-    rows = torch.arange(count, device=device)  # which request each row of the cache belongs to
-    hidden = hidden[rows, text_length + batch.prompt_lens]
-    position = batch.prompt_lens + 1
-    for step in range(max(limits)):
-        logits = ar.ar_predict_layer(hidden).float()
-        code = sample(logits, sampling, uniform[rows, step])
-        running = ~ended[rows] & (step < limit[rows])
-        alive, drawn = rows[running], code[running]
-        chosen = logits.log_softmax(-1).gather(1, code.unsqueeze(1)).squeeze(1)
-        log_probability[alive] += chosen[running]
-        ended[alive] = drawn == EOS
-        codes[alive, step, 0] = drawn
-        frames[alive] += drawn != EOS
-        left = ~ended[rows] & (step + 1 < limit[rows])
-        remaining = int(left.sum())
-        if remaining == 0:
-            break
-        if remaining <= len(rows) // 2:
-            kept = left.nonzero().squeeze(1)
-            rows, code, position, seen = rows[kept], code[kept], position[kept], seen[kept]
-            cache.keep(kept)
-            reading = reading.keep(kept)
-        visible = seen[:, : cache.length + 1]
-        step_mask = None if bool(visible.all()) else visible[:, None, None]
-        # A row that has ended repeats EOS until it is dropped; nobody reads what it computes.
-        x = ar.embed_audio(code.unsqueeze(1), reading, position + step)
-        hidden = ar.ar_decoder(x, partial(cache.attend, mask=step_mask)).squeeze(1)
-
-    mean = (log_probability / (frames + ended)).tolist()
-    return [
-        Synthesis(codes[i, :n].short().cpu().numpy(), bool(ended[i]), mean[i])
-        for i, n in enumerate(frames.tolist())
-    ]
 
 
 def _all_codebooks(

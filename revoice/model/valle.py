@@ -26,8 +26,8 @@ from revoice.model.sounds import Sounds
 BINS = 1024  # codes of one codebook
 EOS = 1024  # first codebook only
 BOS = 1025  # AR input only
-# From queries, keys and values of positions, the layer, and what share of what is seen is dropped,
-# to what each position attends to: of whole rows, or of those that go on from a cache
+# From queries, keys and values (P, 3, heads, head width) of packed rows, the layer, and what share
+# of what is seen is dropped, to what each position attends to (P, heads, head width)
 Attend = Callable[[Tensor, int, float], Tensor]
 SPREAD = 1.5  # frames: standard deviation of where a symbol is said around where it is expected
 
@@ -202,34 +202,6 @@ class Positions(nn.Module):
         return self.dropout(x + self.alpha * sinusoids(positions, x.shape[2]).to(x.dtype))
 
 
-class Cache:
-    """Keys and values of all layers, allocated once for at most `capacity` positions."""
-
-    def __init__(self, config: ModelConfig, rows: int, capacity: int, like: Tensor) -> None:
-        shape = (config.layers, 2, rows, config.heads, capacity, config.width // config.heads)
-        self.values = torch.empty(shape, dtype=like.dtype, device=like.device)
-        self.length = 0
-
-    def attend(self, qkv: Tensor, layer: int, _: float, mask: Tensor | None) -> Tensor:
-        """As `Rows.attend`, of (N, L, 3, heads, head width) positions that follow the cached.
-
-        They are cached too. `mask`: bool, True = may see, broadcast to (N, heads, L, keys).
-        """
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        end = self.length + key.shape[2]
-        stored = self.values[layer, :, :, :, :end]
-        stored[0, :, :, self.length :] = key
-        stored[1, :, :, self.length :] = value
-        if layer == len(self.values) - 1:
-            self.length = end
-        y = F.scaled_dot_product_attention(query, stored[0], stored[1], mask)
-        return y.transpose(1, 2)
-
-    def keep(self, rows: Tensor) -> None:
-        """Keep the batch rows of these indices alone."""
-        self.values = self.values[:, :, rows]
-
-
 class Attention(nn.Module):
     """Multi-head self-attention; `in_proj` holds query, key and value stacked."""
 
@@ -296,7 +268,7 @@ class Decoder(nn.Module):
         stage: Tensor | None = None,
         gradient_checkpointing: bool = False,
     ) -> Tensor:
-        """x: (..., width) positions that `attend` knows; `stage`: (width,) for adaptive norms."""
+        """x: (P, width) of the rows that `attend` knows; `stage`: (width,) for adaptive norms."""
         condition = () if stage is None else (stage,)
         for layer in self.layers:
             if gradient_checkpointing and torch.is_grad_enabled():

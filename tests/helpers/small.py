@@ -96,7 +96,7 @@ def config(**values: Any) -> dict[str, Any]:
             }
         },
         "evaluation": {"max_train_cuts": 10, "precision": "fp32"},
-        "synthesis": {"sentences": 2, "prompt_seconds": 0.3},
+        "synthesis": {"sentences": 2, "prompt_seconds": 0.3, "weights": "fp32"},
         "score": {"recognizer": "pocketsphinx"},
     }
     return small | values

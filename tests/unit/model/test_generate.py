@@ -11,15 +11,8 @@ import pytest
 import torch
 
 from revoice.codec.search import ResidualCodec
-from revoice.model.generate import (
-    GREEDY,
-    Request,
-    Sampling,
-    _Batch,
-    nearest,
-    sample,
-    synthesize,
-)
+from revoice.model.drawing import Sampling, sample
+from revoice.model.generate import GREEDY, Request, _Batch, _draw_of, nearest, synthesize
 from revoice.model.prompts import Prompt, read_preset, write_preset
 from revoice.model.sounds import Entries, entries_of
 from revoice.model.valle import AR, BINS, EOS, NAR, ModelConfig, Parts
@@ -161,7 +154,8 @@ def test_the_length_is_planned_at_the_pace_of_the_prompt(
     planned = batch.expected(placed[0])
     assert planned.tolist() == [frames for _, frames in PLANNED]
     assert batch.expected(models[0]).tolist() == [0, 0, 0]
-    parts = batch.planned(planned)
+    draws = [_draw_of(placed[0], one, frames, GREEDY, (0,)) for one, frames in PLANNED]
+    parts = Parts.of_sizes([draw.sizes for draw in draws])
     assert parts.frames.tolist() == [[9, 12], [0, 12], [20, 12]]
     for row, (one, _) in zip(parts.of.tolist(), PLANNED, strict=True):
         begun = len(one.prompt.ids)
@@ -174,8 +168,9 @@ def test_the_length_is_planned_at_the_pace_of_the_prompt(
 def test_the_alignment_of_a_prompt_is_used_where_it_is_known(placed: tuple[AR, NAR]) -> None:
     lasting = [1, 0, 8]
     aligned = request(4, 0, prompt=replace(prompt(9, 3), lasting=lasting))
-    batch = _Batch.of([aligned, request(1, 1)], placed[0])
-    parts = batch.planned(torch.tensor([6.5, 3.0]))
+    asked = [(aligned, 6.5), (request(1, 1), 3.0)]
+    draws = [_draw_of(placed[0], one, frames, GREEDY, (0,)) for one, frames in asked]
+    parts = Parts.of_sizes([draw.sizes for draw in draws])
     assert parts.of[0].tolist() == [0, 1, 2, 3, 3, 3, 3]
     assert parts.frames.tolist() == [[1, 0, 8, 6.5], [0, 3, 0, 0]]
     other = replace(aligned, prompt=replace(prompt(9, 3), lasting=[8, 0, 1]))
