@@ -39,7 +39,7 @@ format: setup-dev # rewrite what ruff and snakefmt would complain about
 	ruff format .
 	snakefmt Snakefile rules
 
-docs: setup # docs/config.md and config.schema.json, from revoice/config.py
+docs: setup # docs/config.md and config.schema.json, from revoice/config*.py
 	python docs/make_config.py
 
 setup: $(READY) # the environment, in .venv

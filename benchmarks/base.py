@@ -22,7 +22,8 @@ from revoice.evaluation.measures import dnsmos, speaker_similarity
 from revoice.evaluation.recognizers import Recognizer, load_whisper
 from revoice.evaluation.scoring import word_errors
 from revoice.model.checkpoint import load_model
-from revoice.model.generate import Request, Sampling, synthesize
+from revoice.model.drawing import Sampling
+from revoice.model.generate import Request, synthesize
 from revoice.model.prompts import Prompt
 from revoice.model.sounds import entries_of
 from revoice.synthetic.voices import levelled, load_voice, trimmed

@@ -105,7 +105,7 @@ def peak_memory(device: str) -> float:
 
 
 def table(found: dict[str, list[Any]], work: dict[str, Any], peak: float) -> list[dict[str, Any]]:
-    """A row for each revision, the last one the slowest to compare with."""
+    """A row for each revision, compared with the last one."""
     frames = int(lengths(work["seconds"])[0].sum())
     seconds = {n: statistics.median(r["seconds"] for r in rounds) for n, rounds in found.items()}
     base = list(seconds.values())[-1]

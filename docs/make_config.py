@@ -1,4 +1,4 @@
-"""Write docs/config.md and config.schema.json from the models in revoice/config.py: `make docs`."""
+"""Write docs/config.md and config.schema.json from revoice/config*.py: `make docs`."""
 
 import json
 import typing
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXTENDS = "another experiment, whose values are taken over where this one says nothing else"
 INTRODUCTION = """# Every key of the configuration
 
-`make docs` writes this page and `config.schema.json` from `revoice/config.py`. Editors that know
+`make docs` writes this page and `config.schema.json` from `revoice/config*.py`. Editors that know
 YAML schemas complete keys and mark wrong ones; the first line of `config.yaml` tells them where it
 is. Sections and keys that have a default may be left out.
 """

@@ -58,7 +58,9 @@ def _lock_free(cards: list[str], count: int) -> dict[str, IO[str]]:
     user = os.getuid() if hasattr(os, "getuid") else 0  # Windows
     free: dict[str, IO[str]] = {}
     for card in cards:
-        name = f"revoice-{user}-gpu-{card.replace('/', '-')}"
+        # in each allocation of SLURM cards may be counted from 0, and they are its own
+        job = os.environ.get("SLURM_JOB_ID", "")
+        name = f"revoice-{user}-gpu-{job}-{card.replace('/', '-')}"
         file = open(Path(tempfile.gettempdir()) / name, "a", encoding="utf-8")  # noqa: SIM115
         try:
             lock(file)

@@ -22,7 +22,7 @@ from revoice.training.objective import figures, measure
 def evaluate(
     models: dict[Part, AR | NAR],
     splits: dict[str, str | Path],
-    batch_seconds: float = 120,
+    batch_seconds: float = 60,
     max_train_cuts: int | None = None,
     seed: int = 1,
     device: torch.device | str = "cpu",

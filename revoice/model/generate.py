@@ -20,7 +20,7 @@ FRAMES_PER_SYMBOL = 16  # an utterance that has not ended by then is cut off
 PACE = 2.0  # nobody speaks more than so much slower or faster than the training's mean
 LONGEST = 2.0  # times what is planned, and a few symbols: neither is it longer than that
 FEW = 2
-NAR_FRAMES = 1000  # that it completes at a time
+NAR_FRAMES = 1200  # that it completes at a time on a CPU: what they become leaves the cache else
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ def synthesize(
         best[index] = max(of, key=lambda one: _rank(one, request, aligner))
 
     order = sorted((i for i in best if len(best[i].codes)), key=lambda i: len(best[i].codes))
-    for chosen in _nar_batches(order, [len(best[i].codes) for i in order], batch_size):
+    taking = [len(requests[i].prompt.codes) + len(best[i].codes) for i in order]
+    room = NAR_FRAMES if next(nar.parameters()).device.type == "cpu" else math.inf
+    for chosen in _nar_batches(order, taking, batch_size, room):
         batch = _Batch.of([requests[i] for i in chosen], nar)
         firsts = [best[i].codes[:, 0] for i in chosen]
         for i, codes in zip(chosen, _all_codebooks(nar, batch, firsts, entries), strict=True):
@@ -114,16 +116,17 @@ def synthesize(
     return [best[i] for i in range(len(requests))]
 
 
-def _nar_batches(order: Sequence[int], frames: Sequence[int], most: int) -> list[list[int]]:
-    """Of requests in the order of their frames, those that the NAR completes together.
+def _nar_batches(
+    order: Sequence[int], frames: Sequence[int], most: int, room: float
+) -> list[list[int]]:
+    """Of requests, which take so many frames, those that the NAR completes together.
 
-    At most so many, and no more frames than a processor's cache has room for: there is nothing to
-    gain from more.
+    At most so many, and no more frames than there is room for.
     """
     batches: list[list[int]] = []
     taken = 0
     for index, length in zip(order, frames, strict=True):
-        if not batches or len(batches[-1]) == most or taken + length > NAR_FRAMES:
+        if not batches or len(batches[-1]) == most or taken + length > room:
             batches.append([])
             taken = 0
         batches[-1].append(index)

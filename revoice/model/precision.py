@@ -1,7 +1,6 @@
-"""What matrices are multiplied in; weights, norms, softmax and losses are float32 throughout."""
+"""What matrices are multiplied in; weights, norms and losses are float32 throughout."""
 
 import logging
-from typing import Any
 
 import torch
 
@@ -33,8 +32,6 @@ def computing(precision: str, device: torch.device | str) -> str:
 
 
 def autocast(precision: str, device: torch.device | str) -> torch.autocast:
-    """A context in which a model multiplies in that; fp32 on CUDA takes TF32 where there is."""
-    dtype: Any = DTYPES[precision]
-    if dtype == torch.float32:
-        torch.backends.cuda.matmul.allow_tf32 = True
+    """A context in which a model multiplies in that."""
+    dtype = DTYPES[precision]
     return torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32)

@@ -12,7 +12,7 @@ from torch.nn.attention.varlen import varlen_attn
 from torch.nn.utils.rnn import pad_sequence
 
 CHUNK = 128  # queries that are computed at a time; an AR's look at no key after the last of them
-KEPT = 2**26  # probabilities of a layer that are kept for the gradient; more are computed anew
+KEPT = 2**24  # probabilities of a layer that are kept for the gradient; more are left to torch
 
 
 def valid(lens: Tensor, length: int) -> Tensor:
@@ -55,7 +55,7 @@ class Rows:
     def attend(self, qkv: Tensor, layer: int, dropout: float) -> Tensor:
         """Queries, keys and values (P, 3, heads, head width) to (P, heads, head width)."""
         device = qkv.device.type
-        if device == "cuda" and qkv.dtype != torch.float32 and not dropout:
+        if not dropout and _flashes(qkv):
             return self._attend_packed(*qkv.unbind(1))
         if device == "cpu" and not dropout and self._size(qkv.shape[2]) <= KEPT:
             return _Attention.apply(qkv, self)
@@ -102,28 +102,49 @@ class Rows:
     def _attend_packed(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """On a GPU: flash attention over rows of any length."""
 
-        def attend(q: Tensor, k: Tensor, v: Tensor, lens: Tensor, causal: bool) -> Tensor:
-            ends = F.pad(lens.cumsum(0), (1, 0)).int()
-            longest = int(lens.max())
+        def attend(
+            q: Tensor, k: Tensor, v: Tensor, ends: Tensor, longest: int, causal: bool
+        ) -> Tensor:
             window = (-1, 0) if causal else (-1, -1)
             y = varlen_attn(q, k, v, ends, ends, longest, longest, window_size=window)
             assert isinstance(y, Tensor)
             return y
 
-        lens = self.text_lens + self.audio_lens
-        y = attend(query, key, value, lens, self.causal)
+        y = attend(query, key, value, self._starts[0], max(self.lens), self.causal)
         if not self.causal:
             return y
         # What is causal is right for the audio; text sees all of the text
-        text = valid(self.text_lens, max(self.lens)).flatten()[self._within].nonzero().squeeze(1)
+        text, longest = self._text, int(self.text_lens.max())
         q, k, v = (x.index_select(0, text) for x in (query, key, value))
-        return y.index_copy(0, text, attend(q, k, v, self.text_lens, False))
+        return y.index_copy(0, text, attend(q, k, v, self._starts[1], longest, False))
+
+    @cached_property
+    def _starts(self) -> tuple[Tensor, Tensor]:
+        """(N + 1,) int32: where each utterance begins among all positions, and among texts'."""
+        lens = (self.text_lens + self.audio_lens, self.text_lens)
+        whole, text = (F.pad(each.cumsum(0), (1, 0)).int() for each in lens)
+        return whole, text
+
+    @cached_property
+    def _text(self) -> Tensor:
+        """The places of texts among all positions."""
+        text = valid(self.text_lens, max(self.lens)).flatten()
+        return text[self._within].nonzero().squeeze(1)
+
+
+def _flashes(qkv: Tensor) -> bool:
+    """Whether flash attention over rows of any length is for this card and these heads."""
+    if qkv.device.type != "cuda" or qkv.dtype == torch.float32:
+        return False
+    width = qkv.shape[-1]
+    return torch.cuda.get_device_capability(qkv.device) >= (8, 0) and width % 8 == 0 <= 256 - width
 
 
 class _Attention(torch.autograd.Function):
     """softmax(q k^T / sqrt(head width) + bias) v on the CPU, a chunk of queries at a time.
 
-    Products of matrices and a softmax in float32; torch's own kernel for CPUs takes twice as long.
+    Products of matrices in the dtype of `qkv`, which the scores have too; their softmax is computed
+    in float32. torch's own kernel for CPUs takes twice as long.
     """
 
     @staticmethod

@@ -5,6 +5,7 @@ reading; a NAR's positions are so many that its time is that of multiplying. Who
 do both faster than bfloat16, and that than float32.
 """
 
+import logging
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from revoice.model.precision import DTYPES, computing
 from revoice.model.rows import Rows, valid
 from revoice.model.valle import AR, NAR, Attend, Layer
 
+log = logging.getLogger(__name__)
 LARGE = 2**25  # numbers in a decoder's matrices, from which on they take the time
 
 
@@ -94,8 +96,8 @@ def matrices(layer: Layer) -> list[tuple[Tensor, Tensor]]:
 def ready(ar: AR, nar: NAR, weights: str = "auto") -> None:
     """Make a model ready to speak, in place: it cannot be trained or saved any more.
 
-    `weights`: fp32 computes what it did before. `auto`: int8 on a CPU and bf16 on a GPU that has
-    it, but fp32 for a decoder so small that rounding it takes longer than it saves.
+    `weights`: fp32 computes what it did before. `auto`: int8 on a CPU that is made for it, else
+    bf16 where the device is, but fp32 for a decoder so small that rounding takes the time.
     """
     for model, name in ((ar, "ar_decoder"), (nar, "nar_decoder")):
         decoder = getattr(model, name)
@@ -104,10 +106,12 @@ def ready(ar: AR, nar: NAR, weights: str = "auto") -> None:
         chosen = weights
         if weights == "auto":
             large = 12 * model.config.width**2 * len(layers) >= LARGE
-            best = "int8" if device.type == "cpu" else computing("auto", device)
+            eight = device.type == "cpu" and torch.cpu._is_vnni_supported()
+            best = "int8" if eight else computing("auto", device)
             chosen = best if large else "fp32"
         elif weights == "int8" and device.type != "cpu":
             chosen = computing("auto", device)
+            log.warning("weights: int8 is for CPUs: %s on %s", chosen, device)
         # the AR's keys and values are kept: one query looks at them in float32 the fastest
         half = chosen != "fp32" and model is nar
         attending = DTYPES[computing("auto" if half else "fp32", device)]
@@ -119,11 +123,13 @@ class Slots:
     """Keys and values of as many utterances as are spoken at a time, each in its slot.
 
     `values`: (layers, 2, slots, heads, capacity, head width), of which the first `lens` (slots,)
-    positions are there; allocated once.
+    positions are there; allocated once. `opened` are zero or written: what a mask hides must be a
+    number, or it comes through.
     """
 
     values: Tensor
     lens: Tensor
+    opened: int = 0
 
     @classmethod
     def of(cls, ar: AR, slots: int, capacity: int) -> "Slots":
@@ -136,6 +142,7 @@ class Slots:
     def prefix(self, ar: AR, x: Tensor, rows: Rows, which: Tensor) -> Tensor:
         """Read (P, width) packed prefixes into the slots `which`; the last of each (N, width)."""
         lens, slots = rows.text_lens + rows.audio_lens, which.tolist()
+        self._open(max(rows.lens))
 
         def attend(qkv: Tensor, layer: int, dropout: float) -> Tensor:
             for slot, one in zip(slots, qkv.split(rows.lens), strict=True):
@@ -152,6 +159,7 @@ class Slots:
         unequal = int(self.lens.min()) < longest
         mask = valid(self.lens + 1, longest + 1)[:, None, None] if unequal else None
         every = torch.arange(len(x), device=x.device)
+        self._open(longest + 1)
 
         def attend(qkv: Tensor, layer: int, _: float) -> Tensor:
             stored = self.values[layer]
@@ -163,6 +171,11 @@ class Slots:
         hidden = ar.ar_decoder(x, attend)
         self.lens += 1
         return hidden
+
+    def _open(self, end: int) -> None:
+        if end > self.opened:
+            self.values[:, :, :, :, self.opened : end] = 0
+            self.opened = end
 
     def keep(self, slots: Tensor) -> None:
         """Keep these slots alone."""

@@ -469,20 +469,6 @@ class NAR(nn.Module):
         return audio + F.pad(rest, (0, 0, 0, codes.shape[1] - longest))
 
 
-def ar_mask(text_lens: Tensor, text_length: int, audio_length: int) -> Tensor:
-    """Prefix mask (N, 1, L, L), True = may see: text sees text, audio sees text and its own past.
-
-    Padded text is seen by nobody but itself (a row that sees nothing would give NaN); padded audio
-    comes after all audio, so that the causal order hides it.
-    """
-    length = text_length + audio_length
-    position = torch.arange(length, device=text_lens.device)
-    is_text = position < text_length
-    causal = (position.unsqueeze(1) >= position) & ~is_text
-    text = valid(text_lens, length)[:, None, None, :] & is_text
-    return causal | text | torch.eye(length, dtype=torch.bool, device=text_lens.device)
-
-
 def tied_tensors(quantizers: int) -> list[tuple[str, str]]:
     """Names of the tensors that are one: output layer, embedding of the codebook after it."""
     return [

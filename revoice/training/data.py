@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -257,8 +258,12 @@ def dev_sample(cuts: CutSet, seconds: float | None, seed: int) -> CutSet | None:
         return None
     if seconds is None or total <= seconds:
         return cuts
-    some = cuts.filter(lambda cut: random.Random(f"{seed} {cut.id}").random() < seconds / total)
+    some = cuts.filter(partial(_drawn, seed=seed, share=seconds / total))
     return some if any(True for _ in some) else cuts.subset(first=1)
+
+
+def _drawn(cut: Cut, seed: int, share: float) -> bool:
+    return random.Random(f"{seed} {cut.id}").random() < share
 
 
 def concatenate(

@@ -17,7 +17,7 @@ from revoice.config_training import TrainConfig
 from revoice.model import PARTS, Part
 from revoice.model.checkpoint import build
 from revoice.model.finetune import add_lora, freeze, load_initial
-from revoice.model.precision import autocast, computing
+from revoice.model.precision import autocast, computing, has_bf16
 from revoice.model.sounds import entries_of
 from revoice.model.valle import AR, NAR, ModelConfig
 from revoice.training.data import CodesDataset, Sampler, dev_sample
@@ -41,6 +41,7 @@ class Run:
     dev_cuts: CutSet | None  # which each validation takes; none: it is not validated
     whole_dev: CutSet
     total_steps: int
+    padding: float  # share of the audio of batches
     autocast: Callable[[], torch.autocast]
     state: TrainState
 
@@ -63,7 +64,8 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
     cuts, who = CutSet.from_jsonl_lazy(job.train_cuts), (ranks.rank, ranks.world_size)
     how = (config.concatenate_seconds, job.weights)
     sampler = Sampler(cuts, config.batch_seconds, config.seed, *who, *how)
-    batches, largest = survey(sampler)
+    batches, largest, padding = survey(sampler)
+    log.info("%.1f %% of the audio of batches is padding, which is packed away", 100 * padding)
     steps_per_epoch = math.ceil(batches / config.accumulate)
     total_steps = config.steps or (config.epochs or 0) * steps_per_epoch
 
@@ -79,11 +81,15 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
     torch.manual_seed(config.seed + ranks.rank)  # dropout differs between ranks
     state.resume(job.code)
 
+    if state.precision == "bf16" and not has_bf16(ranks.device):
+        log.warning("going on in bf16, as begun, which this device emulates")
+    log.info("matrices are multiplied in %s", state.precision)
     casting = partial(autocast, state.precision, ranks.device)
     check_memory(job.part, model, dataset, largest, ranks.device, casting, config.batch_seconds)
     dev_cuts = CutSet.from_jsonl_lazy(job.dev_cuts)
     some = dev_sample(dev_cuts, config.valid_seconds, config.seed)
-    return Run(model, meta, dataset, sampler, some, dev_cuts, total_steps, casting, state)
+    given = (model, meta, dataset, sampler, some, dev_cuts, total_steps, padding)
+    return Run(*given, casting, state)
 
 
 def make_model(job: Job, config: TrainConfig) -> tuple[AR | NAR, dict[str, Any]]:
@@ -120,17 +126,19 @@ def new_model(size: dict[str, Any], train_cuts: str, codec: str) -> dict[str, An
     return asdict(ModelConfig(**sizes, **layout))
 
 
-def survey(sampler: Sampler) -> tuple[int, CutSet]:
-    """Number of batches in an epoch, and the batch with the most padded audio; reads no codes."""
-    number, largest, size = 0, None, 0.0
+def survey(sampler: Sampler) -> tuple[int, CutSet, float]:
+    """Of an epoch, without reading codes: the number of batches, the batch with the most padded
+    audio, and the share of audio that is padding, which is read but not computed."""
+    number, largest, size, spoken, padded = 0, None, 0.0, 0.0, 0.0
     for cuts in sampler.epoch(0):
         number += 1
         seconds = len(cuts) * max(cut.duration for cut in cuts)
+        spoken, padded = spoken + sum(cut.duration for cut in cuts), padded + seconds
         if seconds > size:
             largest, size = cuts, seconds
     if largest is None:
         raise ValueError("there are fewer cuts to train on than processes")
-    return number, largest
+    return number, largest, 1 - spoken / padded
 
 
 def check_memory(

@@ -7,7 +7,7 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
@@ -81,7 +81,7 @@ class TrainState:
     schedule: torch.optim.lr_scheduler.LambdaLR
     scaler: torch.amp.GradScaler
     draws: torch.Generator  # of the NAR's quantizers and prompts
-    precision: str  # in which it computes; a run that goes on keeps that
+    precision: str  # in which it computes; where that is `auto`, a run that goes on keeps it
     progress: Progress = field(default_factory=Progress)
     code: list[dict[str, Any]] = field(default_factory=list)  # what trained, from which step
     began: float = field(default_factory=time.monotonic)
@@ -110,7 +110,8 @@ class TrainState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Be where `state_dict` was taken; the random generators of this process as well."""
         self.code, self.progress = state["code"], Progress(**state["progress"])
-        self.precision = state.get("precision", self.precision)
+        if self.config.precision == "auto":
+            self.precision = state["precision"]
         assign(self.averages.trained, state["model"])
         assign(self.averages.average, state["average"])
         self.averages.best = state["best"]
@@ -168,8 +169,9 @@ class TrainState:
 
     def close(self) -> None:
         """Wait until the last state is written. Raises RuntimeError where it cannot be."""
-        writing, self.writing = self.writing, None
-        if writing:
+        if self.writing:
+            wait([self.writing])  # if this is interrupted, it is still being written
+            writing, self.writing = self.writing, None
             writing.result()
 
     def _write(self, path: Path, state: dict[str, Any]) -> None:

@@ -87,6 +87,7 @@ def train(job: Job) -> dict[str, Any]:
             "peak_memory_mb": peak_memory_mb(),
             "device": torch.cuda.get_device_name() if ranks.device.type == "cuda" else "cpu",
             "precision": state.precision,
+            "padding": round(run.padding, 4),
             "processes": ranks.world_size,
             "parameters": sum(p.numel() for p in model.parameters()),
             "trainable_parameters": sum(p.numel() for p in averages.trained.values()),
@@ -136,7 +137,7 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
         clock = time.monotonic()
         if batches is None:
             chosen = run.sampler.epoch(here.epoch, skip=here.batches)
-            batches = load_batches(run.dataset, chosen, WORKERS[ranks.device.type])
+            batches = load_batches(run.dataset, chosen, WORKERS.get(ranks.device.type, 0))
         group = list(islice(batches, config.accumulate))
         if not group:
             here.epoch, here.batches, batches = here.epoch + 1, 0, None

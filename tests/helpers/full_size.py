@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from revoice.model.checkpoint import load_part
-from revoice.model.generate import Request, Sampling, synthesize
+from revoice.model.drawing import Sampling
+from revoice.model.generate import Request, synthesize
 from revoice.model.losses import ar_loss, nar_loss
 from revoice.model.pretrained import export_checkpoint, import_checkpoint, read_checkpoint
 from revoice.model.valle import AR, BINS, EOS, NAR, ModelConfig

@@ -10,9 +10,22 @@ from torch import Tensor
 
 from revoice.model import rows as module
 from revoice.model.rows import Rows, valid
-from revoice.model.valle import ar_mask
 
 TEXT, AUDIO, HEADS, WIDTH = [5, 1, 3, 0], [130, 300, 2, 4], 2, 8
+
+
+def ar_mask(text_lens: Tensor, text_length: int, audio_length: int) -> Tensor:
+    """Prefix mask (N, 1, L, L), True = may see: text sees text, audio sees text and its own past.
+
+    Padded text is seen by nobody but itself (a row that sees nothing would give NaN); padded audio
+    comes after all audio, so that the causal order hides it.
+    """
+    length = text_length + audio_length
+    position = torch.arange(length, device=text_lens.device)
+    is_text = position < text_length
+    causal = (position.unsqueeze(1) >= position) & ~is_text
+    text = valid(text_lens, length)[:, None, None, :] & is_text
+    return causal | text | torch.eye(length, dtype=torch.bool, device=text_lens.device)
 
 
 def made(causal: bool, text: list[int] = TEXT, audio: list[int] = AUDIO) -> Rows:

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from revoice.model.checkpoint import load_part, save_model
+from revoice.model.drawing import Sampling
 from revoice.model.finetune import load_initial
-from revoice.model.generate import Request, Sampling, synthesize
+from revoice.model.generate import Request, synthesize
 from revoice.model.sounds import REPEATED, Entries, Sounds
 from revoice.model.valle import AR, BINS, NAR, ModelConfig
 from revoice.training.data import Batch

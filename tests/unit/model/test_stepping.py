@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 from revoice.model import stepping
 from revoice.model.checkpoint import load_model
 from revoice.model.drawing import Sampling
-from revoice.model.generate import NAR_FRAMES, Request, _nar_batches, synthesize
+from revoice.model.generate import Request, _nar_batches, synthesize
 from revoice.model.stepping import FastDecoder, Product, Slots, ready, rounded
 from revoice.model.valle import AR, NAR, Decoder
 from revoice.text import load_tokenizer
@@ -82,6 +83,11 @@ def test_auto_rounds_large_decoders_alone(
     ready(*small, "auto")
     assert small[0].ar_decoder.products[0][0].weights == "fp32"
     monkeypatch.setattr(stepping, "LARGE", 12 * 32 * 32 * 2)
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    old = deepcopy(models)
+    ready(*old, "auto")
+    assert old[0].ar_decoder.products[0][0].weights in ("bf16", "fp32")
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
     ready(*models, "auto")
     assert models[0].ar_decoder.products[0][0].weights == "int8"
     assert models[0].ar_decoder.products[0][0].weight.dtype == torch.int8
@@ -126,6 +132,22 @@ def test_who_ends_makes_room(models: tuple[AR, NAR], monkeypatch: pytest.MonkeyP
     assert sum(steps) >= 186, "every frame but the last of each has been heard"
 
 
+def test_what_was_in_memory_before_is_not_heard(
+    models: tuple[AR, NAR], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = synthesize(*models, REQUESTS, SHORT)
+    of = Slots.of
+
+    def dirty(*given: Any) -> Slots:
+        slots = of(*given)
+        slots.values.fill_(torch.nan)
+        return slots
+
+    monkeypatch.setattr(Slots, "of", dirty)
+    assert same(synthesize(*models, REQUESTS, SHORT), expected)
+    assert same(synthesize(*models, REQUESTS, SHORT, batch_size=2), expected)
+
+
 def test_idle_slots_are_given_up(models: tuple[AR, NAR], monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
     step = Slots.step
@@ -138,10 +160,10 @@ def test_idle_slots_are_given_up(models: tuple[AR, NAR], monkeypatch: pytest.Mon
 
 
 def test_the_nar_takes_what_a_cache_holds() -> None:
-    frames = [300, 300, 300, 300, NAR_FRAMES + 1, 10]
-    assert _nar_batches(range(6), frames, 8) == [[0, 1, 2], [3], [4], [5]]
-    assert _nar_batches(range(6), [10] * 6, 4) == [[0, 1, 2, 3], [4, 5]]
-    assert _nar_batches([], [], 4) == []
+    frames = [300, 300, 300, 300, 1001, 10]
+    assert _nar_batches(range(6), frames, 8, 1000) == [[0, 1, 2], [3], [4], [5]]
+    assert _nar_batches(range(6), [10] * 6, 4, 1000) == [[0, 1, 2, 3], [4, 5]]
+    assert _nar_batches([], [], 4, 1000) == []
 
 
 def test_a_fast_decoder_is_one(models: tuple[AR, NAR]) -> None:

@@ -550,6 +550,7 @@ def test_validations_take_a_sample_of_dev_and_the_end_all_of_it(
     sampled = make_job(dev_cuts=dev, valid_seconds=10)
     summary = train(sampled)
     whole = {"dev": dev}
+    assert 0 < summary["padding"] < 0.5
     result = evaluate({"ar": load_part("ar", sampled.out)[0]}, whole, 3)["ar"]["dev"]
     assert summary["dev_loss"] == pytest.approx(result["loss"], rel=1e-5)
     assert summary["dev_top10_accuracy"] == pytest.approx(result["top10_accuracy"], rel=1e-5)
