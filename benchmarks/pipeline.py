@@ -20,8 +20,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.training import print_table
-from benchmarks.turns import ROOT
+from benchmarks.turns import ROOT, print_table
 
 
 def run(folder: Path, revision: str, cores: int) -> dict[str, float]:

@@ -8,7 +8,6 @@ Random weights, of which EOS never comes: every utterance is as long as it may b
 second, which has 15 symbols. The other revision speaks one utterance at a time.
 """
 
-import argparse
 import json
 import statistics
 import sys
@@ -22,8 +21,8 @@ import torch
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.training import RATE, SYMBOLS, peak_memory, print_table
-from benchmarks.turns import in_turns, load, serve, trees
+from benchmarks.training import RATE, SYMBOLS
+from benchmarks.turns import in_turns, load, options_of, peak_memory, print_table, serve, trees
 
 EOS = 1024
 
@@ -71,19 +70,11 @@ def serve_speech(work: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--width", type=int, default=1024)
-    parser.add_argument("--layers", type=int, default=12)
-    parser.add_argument("--heads", type=int, default=16)
+    parser = options_of(__doc__, width=1024, layers=12, heads=16, rounds=3)
     parser.add_argument("--prompt-frames", type=int, default=150)
     parser.add_argument("--frames", type=int, default=544)
     parser.add_argument("--batch", type=int, default=1, help="utterances")
     parser.add_argument("--weights", choices=("auto", "int8", "bf16", "fp32"), default="auto")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--against", help="a revision to compare with")
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         serve_speech(json.loads(options.work))

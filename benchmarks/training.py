@@ -23,10 +23,19 @@ import torch
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.turns import fastest_dtype, gemm_peak, in_turns, load, serve, synchronize, trees
+from benchmarks.turns import (
+    gemm_peak,
+    in_turns,
+    load,
+    options_of,
+    peak_memory,
+    print_table,
+    serve,
+    synchronize,
+    trees,
+)
 
 RATE, SYMBOLS = 75, 15  # frames and symbols of a second
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def lengths(seconds: float) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +81,7 @@ def serve_steps(work: dict[str, Any]) -> None:
     codes = torch.randint(0, 1024, (len(frames), int(frames.max()), 8))
     batch = load("Batch")(text, symbols, codes, frames)
     batch_loss, count = load("batch_loss"), load("count_positions")
-    dtype = DTYPES[work["precision"]]
+    dtype = getattr(torch, work["dtype"])
 
     def step(number: int) -> float:
         clock = time.perf_counter()
@@ -96,14 +105,6 @@ def serve_steps(work: dict[str, Any]) -> None:
     serve({}, measure)
 
 
-def peak_memory(device: str) -> float:
-    """Most megabytes that this process has had, on a card there."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 1e6
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1e3
-
-
 def table(found: dict[str, list[Any]], work: dict[str, Any], peak: float) -> list[dict[str, Any]]:
     """A row for each revision, compared with the last one."""
     frames = int(lengths(work["seconds"])[0].sum())
@@ -123,44 +124,31 @@ def table(found: dict[str, list[Any]], work: dict[str, Any], peak: float) -> lis
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = options_of(__doc__, width=256, layers=4, heads=4, rounds=5)
     parser.add_argument("--part", choices=("ar", "nar"), default="ar")
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=40, help="of speech in a batch")
-    parser.add_argument("--precision", choices=("auto", *DTYPES), default="auto")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=5, help="in a row")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--against", help="a revision to compare with")
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         serve_steps(json.loads(options.work))
         return
+    from revoice.model.precision import DTYPES, computing  # not what another revision's steps see
+
     work = {k: v for k, v in vars(options).items() if k not in ("against", "json", "work")}
-    if work["precision"] == "auto":
-        work["precision"] = fastest_dtype(options.device)
+    dtype = DTYPES[computing(options.precision, options.device)]
+    work["dtype"] = str(dtype).removeprefix("torch.")
     with trees(options.against) as folders:
         works = {name: (folder, work) for name, folder in folders.items()}
-        peaks = [gemm_peak(DTYPES[work["precision"]], options.device)]
+        peaks = [gemm_peak(dtype, options.device)]
         found = in_turns(__file__, works, options.rounds)
-        peaks.append(gemm_peak(DTYPES[work["precision"]], options.device))
+        peaks.append(gemm_peak(dtype, options.device))
     rows = table(found, work, max(peaks))
     print_table(rows)
-    print(f"\n{work['precision']}; GEMM: {max(peaks) / 1e9:.0f} GFLOP/s")
+    print(f"\n{work['dtype']}; GEMM: {max(peaks) / 1e9:.0f} GFLOP/s")
     if options.json:
         options.json.write_text(json.dumps({"work": work, "peak": max(peaks), "rows": rows}))
-
-
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """As Markdown."""
-    print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
-    for row in rows:
-        print("| " + " | ".join(map(str, row.values())) + " |")
 
 
 if __name__ == "__main__":

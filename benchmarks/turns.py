@@ -4,6 +4,7 @@ Each revision computes in a process of its own, from its own tree, and one at a 
 round, so that another load on the machine falls on all; what counts is their ratio.
 """
 
+import argparse
 import importlib
 import json
 import os
@@ -138,7 +139,29 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def fastest_dtype(device: str) -> str:
-    """What `precision: auto` is on this machine, also for revisions that do not know it."""
-    here = device == "cuda" or torch.cpu._is_avx512_bf16_supported()
-    return "bf16" if here else "fp32"
+def options_of(doc: str, rounds: int, **sizes: int) -> argparse.ArgumentParser:
+    """What a benchmark may be told: the model's `sizes`, where, how often, against what."""
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
+    for name, size in sizes.items():
+        parser.add_argument(f"--{name}", type=int, default=size)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--against", help="a revision to compare with")
+    parser.add_argument("--json", type=Path, help="where the figures go")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    return parser
+
+
+def peak_memory(device: str) -> float:
+    """Most megabytes that this process has had, on a card there."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e6
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1e3
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """As Markdown."""
+    print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
+    for row in rows:
+        print("| " + " | ".join(map(str, row.values())) + " |")

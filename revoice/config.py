@@ -190,9 +190,7 @@ class SynthesisConfig(Section):
     repeats: Positive = Field(1, description="speak each so often, with seeds from `seed` on")
     prompt_seconds: float = Field(3, gt=0, description="length of a prompt, at least")
     batch: Positive = Field(8, description="sentences that are spoken at a time")
-    weights: SpeakingWeights = Field(
-        "auto", description="auto: int8, or bf16, where a model is large"
-    )
+    weights: SpeakingWeights = Field("auto", description="auto: int8 or bf16, if it is large")
     nar: Decoding = Field("expected", description="the sound that it expects; argmax: likeliest")
     prompted: Literal["both", "nar"] = Field("both", description="which parts hear the prompt")
 

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from revoice.model.rows import Rows
+from revoice.model.rows import Rows, padded
 from revoice.model.stepping import Slots
 from revoice.model.valle import AR, BOS, EOS, Parts, Reading
 
@@ -116,11 +115,11 @@ class Speaking:
         """Read the prefixes of some draws into as many free slots."""
         free = [slot for slot, who in enumerate(self.who) if who < 0][: len(these)]
         draws, ar = [self.draws[index] for index in these], self.ar
-        text, text_lens = self._padded([draw.text for draw in draws])
-        audio, audio_lens = self._padded([[BOS, *draw.prompt.tolist()] for draw in draws])
+        text, text_lens = padded([draw.text for draw in draws], self.device)
+        audio, audio_lens = padded([[BOS, *draw.prompt.tolist()] for draw in draws], self.device)
         languages = None
         if ar.config.languages:
-            languages, _ = self._padded([draw.languages or [] for draw in draws])
+            languages, _ = padded([draw.languages or [] for draw in draws], self.device)
         parts = Parts.of_sizes([draw.sizes for draw in draws]).to(self.device)
         reading = ar.read(text, text_lens, languages, parts)
         rows = Rows(text_lens, audio_lens, causal=True)
@@ -176,11 +175,6 @@ class Speaking:
         self.hidden, self.position = self.hidden[slots], self.position[slots]
         self.reading, self.uniform = self.reading.keep(slots), self.uniform[kept]
         self.who = [self.who[slot] for slot in kept]
-
-    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        tensors = [torch.tensor(row, dtype=torch.long) for row in rows]
-        lens = torch.tensor([len(row) for row in rows], device=self.device)
-        return pad_sequence(tensors, batch_first=True).to(self.device), lens
 
 
 def draw(ar: AR, draws: Sequence[Draw], sampling: Sampling, batch_size: int) -> list[Drawn]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from revoice.model.aligner import Aligner
 from revoice.model.drawing import Draw, Drawn, Sampling, draw
 from revoice.model.prompts import Prompt
-from revoice.model.rows import valid
+from revoice.model.rows import padded, valid
 from revoice.model.sounds import Entries
 from revoice.model.valle import AR, NAR, ModelConfig, Parts
 
@@ -179,11 +179,11 @@ class _Batch:
         config, device = model.config, next(model.parameters()).device
         ids = [[*request.prompt.ids, *request.ids] for request in requests]
         codes = [np.asarray(request.prompt.codes, np.int64) for request in requests]
-        text, text_lens = _pad(ids, device)
-        prompts, prompt_lens = _pad([c.reshape(-1, config.quantizers) for c in codes], device)
+        text, text_lens = padded(ids, device)
+        prompts, prompt_lens = padded([c.reshape(-1, config.quantizers) for c in codes], device)
         languages = None
         if config.languages:
-            languages, _ = _pad([_languages(request, config) for request in requests], device)
+            languages, _ = padded([_languages(request, config) for request in requests], device)
         of_prompts = torch.tensor([len(request.prompt.ids) for request in requests], device=device)
         parts = [request.prompt.parts for request in requests]
         return cls(text, text_lens, of_prompts, languages, prompts, prompt_lens, parts)
@@ -206,9 +206,7 @@ class _Batch:
         texts = zip(self.text.cpu().numpy(), self.text_lens, self.prompt_text_lens, strict=True)
         ids = [row[begun:end] for row, end, begun in texts]
         found = [aligner.frames(*pair).tolist() for pair in zip(ids, firsts, strict=True)]
-        return self._parts([[(1, frames) for frames in lasting] for lasting in found])
-
-    def _parts(self, after: Sequence[Sequence[tuple[int, float]]]) -> Parts:
+        after = [[(1, frames) for frames in lasting] for lasting in found]
         sizes = [[*of, *text] for of, text in zip(self.prompt_parts, after, strict=True)]
         return Parts.of_sizes(sizes).to(self.text.device)
 
@@ -297,10 +295,3 @@ def _check(request: Request, config: ModelConfig, index: int) -> None:
             f"{name} is in {', '.join(sorted(unknown))}; "
             f"the model knows {', '.join(config.languages)}"
         )
-
-
-def _pad(rows: Sequence[Sequence[int] | NDArray], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Stack rows of different lengths, int64, zeros after their ends; and the lengths (N,)."""
-    tensors = [torch.as_tensor(row, dtype=torch.long) for row in rows]
-    padded = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True)
-    return padded.to(device), torch.tensor([len(row) for row in rows], device=device)

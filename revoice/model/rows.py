@@ -1,11 +1,13 @@
 """The rows of a batch without their padding, and what each of their positions attends to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.attention.varlen import varlen_attn
@@ -18,6 +20,13 @@ KEPT = 2**24  # probabilities of a layer that are kept for the gradient; more ar
 def valid(lens: Tensor, length: int) -> Tensor:
     """(N,) lengths to an (N, length) bool mask, True where there is no padding."""
     return torch.arange(length, device=lens.device) < lens.unsqueeze(1)
+
+
+def padded(rows: Sequence[Sequence[int] | NDArray], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Stack rows of different lengths, int64, zeros after their ends; and the lengths (N,)."""
+    tensors = [torch.as_tensor(row, dtype=torch.long) for row in rows]
+    whole = pad_sequence(tensors, batch_first=True)
+    return whole.to(device), torch.tensor([len(row) for row in rows], device=device)
 
 
 @dataclass(frozen=True)
@@ -33,9 +42,14 @@ class Rows:
     causal: bool
 
     @cached_property
+    def positions(self) -> Tensor:
+        """(N,) positions of each."""
+        return self.text_lens + self.audio_lens
+
+    @cached_property
     def lens(self) -> list[int]:
-        """Positions of each."""
-        return (self.text_lens + self.audio_lens).tolist()
+        """The same as numbers."""
+        return self.positions.tolist()
 
     def pack(self, text: Tensor, audio: Tensor) -> Tensor:
         """(N, S, width) and (N, T, width), padded, to (P, width)."""
@@ -78,8 +92,7 @@ class Rows:
     @cached_property
     def _within(self) -> Tensor:
         """(P,) places of all positions where each utterance is padded at its end alone."""
-        lens = self.text_lens + self.audio_lens
-        return valid(lens, max(self.lens)).flatten().nonzero().squeeze(1)
+        return valid(self.positions, max(self.lens)).flatten().nonzero().squeeze(1)
 
     @cached_property
     def bias(self) -> Tensor:
@@ -89,7 +102,7 @@ class Rows:
             position = torch.arange(length, device=self.text_lens.device)
             seen = (position.unsqueeze(1) >= position) | valid(self.text_lens, length).unsqueeze(1)
         else:
-            seen = valid(self.text_lens + self.audio_lens, length).unsqueeze(1)
+            seen = valid(self.positions, length).unsqueeze(1)
         return torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, -3e4).unsqueeze(1)
 
     @cached_property
@@ -121,8 +134,8 @@ class Rows:
     @cached_property
     def _starts(self) -> tuple[Tensor, Tensor]:
         """(N + 1,) int32: where each utterance begins among all positions, and among texts'."""
-        lens = (self.text_lens + self.audio_lens, self.text_lens)
-        whole, text = (F.pad(each.cumsum(0), (1, 0)).int() for each in lens)
+        of_each = (self.positions, self.text_lens)
+        whole, text = (F.pad(each.cumsum(0), (1, 0)).int() for each in of_each)
         return whole, text
 
     @cached_property
@@ -137,7 +150,8 @@ def _flashes(qkv: Tensor) -> bool:
     if qkv.device.type != "cuda" or qkv.dtype == torch.float32:
         return False
     width = qkv.shape[-1]
-    return torch.cuda.get_device_capability(qkv.device) >= (8, 0) and width % 8 == 0 <= 256 - width
+    fits = width % 8 == 0 and width <= 256
+    return fits and torch.cuda.get_device_capability(qkv.device) >= (8, 0)
 
 
 class _Attention(torch.autograd.Function):

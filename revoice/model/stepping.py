@@ -141,7 +141,7 @@ class Slots:
 
     def prefix(self, ar: AR, x: Tensor, rows: Rows, which: Tensor) -> Tensor:
         """Read (P, width) packed prefixes into the slots `which`; the last of each (N, width)."""
-        lens, slots = rows.text_lens + rows.audio_lens, which.tolist()
+        slots = which.tolist()
         self._open(max(rows.lens))
 
         def attend(qkv: Tensor, layer: int, dropout: float) -> Tensor:
@@ -150,8 +150,8 @@ class Slots:
             return rows.attend(qkv, layer, dropout)
 
         hidden = ar.ar_decoder(x, attend)
-        self.lens[which] = lens
-        return hidden[lens.cumsum(0) - 1]
+        self.lens[which] = rows.positions
+        return hidden[rows.positions.cumsum(0) - 1]
 
     def step(self, ar: AR, x: Tensor) -> Tensor:
         """The next position of every slot: (slots, width) to (slots, width)."""

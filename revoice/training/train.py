@@ -48,7 +48,7 @@ from revoice.training.state import TrainState, locked
 log = logging.getLogger(__name__)
 
 BEST = ("best_epoch", "best_step", "best_loss", "best_text_gap")
-WORKERS = {"cpu": 0, "cuda": 4}  # processes that read batches
+WORKERS = {"cuda": 4}  # processes that read batches; elsewhere this one does
 SKIPPED_MOST = 10  # steps in a row whose gradient is not finite
 INTERRUPTED = 75  # exit code: the state is saved, the same command goes on (EX_TEMPFAIL)
 

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,7 @@ def write_corpus(spoken: Path, folder: Path) -> None:
     `spoken` is laid out as the fixture of that name gives it.
     """
     for path in sorted((spoken / "digits").glob("*_0.wav")):
-        digit, speaker, _ = path.stem.split("_")
-        there = folder / speaker
-        there.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, there / path.name)
-        (there / path.name).with_suffix(".txt").write_text(DIGITS[int(digit)])
+        write_digit(path, folder / path.stem.split("_")[1])
     read = {p: p.with_suffix(".normalized.txt") for p in (spoken / "LibriTTS").rglob("*.wav")}
     for path, text in read.items():
         there = folder / path.parts[-3]
@@ -39,6 +36,26 @@ def write_corpus(spoken: Path, folder: Path) -> None:
         audio = spoken / "LJSpeech-1.1/wavs" / f"{name}.wav"
         shutil.copyfile(audio, folder / "lj" / audio.name)
         (folder / "lj" / f"{name}.txt").write_text(text, "utf-8")
+
+
+def write_digit(path: Path, folder: Path) -> None:
+    """A recording `{digit}_{speaker}_{number}.wav`, with its transcript."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, folder / path.name)
+    (folder / path.name).with_suffix(".txt").write_text(DIGITS[int(path.name[0])])
+
+
+def write_ten_digits(spoken: Path, folder: Path) -> None:
+    """The corpus `audio` of a folder: ten of one speaker."""
+    for path in sorted((spoken / "digits").glob("*_jackson_*.wav"))[:10]:
+        write_digit(path, folder / "audio/jackson")
+
+
+def ar_log(folder: Path, experiment: str) -> str:
+    """What the training of its AR has said so far; Snakemake removes it before each attempt."""
+    with suppress(FileNotFoundError):
+        return (folder / f"logs/train_ar/{experiment}.log").read_text("utf-8")
+    return ""
 
 
 def write_counting(folder: Path, speaker: str, language: str) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,12 +27,6 @@ def model(experiment: str) -> str:
     return f"results/{experiment}/ar/model.safetensors"
 
 
-def log_of(folder: Path, experiment: str) -> str:
-    with suppress(FileNotFoundError):  # Snakemake removes it before each attempt
-        return (folder / f"logs/train_ar/{experiment}.log").read_text("utf-8")
-    return ""
-
-
 def last_state(folder: Path, experiment: str) -> int:
     """The step of the newest state."""
     return max(map(step_of, folder.glob(f"work/{experiment}-ar-*/state-*.pt")), default=0)
@@ -46,11 +39,7 @@ def prepared(spoken: Path, snakemake: Run, tmp_path_factory: pytest.TempPathFact
     This machine has computed all that without SLURM.
     """
     folder = tmp_path_factory.mktemp("faults")
-    audio = folder / "audio/jackson"
-    audio.mkdir(parents=True)
-    for path in sorted((spoken / "digits").glob("*_jackson_*.wav"))[:10]:
-        shutil.copyfile(path, audio / path.name)
-        (audio / path.name).with_suffix(".txt").write_text(small.DIGITS[int(path.name[0])])
+    small.write_ten_digits(spoken, folder)
     config = small.config(split={"dev": 0.2, "test": 0.2, "seed": 1})
     settings = {"steps": STEPS, "log_every": 1, "checkpoint_every": 7, "valid_every": 100}
     tiny = config["experiments"]["tiny"] | {"ar": small.training(**settings)}
@@ -113,7 +102,7 @@ class Faults:
     def all_stopped(self) -> bool:
         """Stop each where its fault is to come, and meanwhile let the others go on."""
         for name in set(FATES) - set(self.stopped):
-            steps = re.findall(rf" step (\d+)/{STEPS}", log_of(self.folder, name))
+            steps = re.findall(rf" step (\d+)/{STEPS}", small.ar_log(self.folder, name))
             if steps and int(steps[-1]) >= HALT and (found := training_of(self.folder, name)):
                 found.suspend()
                 self.stopped[name] = found
@@ -168,7 +157,7 @@ def disturbed(slurm: Environment, snakemake: Run, prepared: Path) -> Disturbed:
 def check_weights(disturbed: Disturbed, experiment: str, step: int | None = None) -> None:
     """They are those that nothing has disturbed, and the training went on from a state."""
     folder = disturbed.folder
-    match = re.search(r"going on from step (\d+),", log_of(folder, experiment))
+    match = re.search(r"going on from step (\d+),", small.ar_log(folder, experiment))
     assert match
     assert int(match[1]) == step if step else HALT <= int(match[1]) < STEPS
     assert sha256(folder / model(experiment)) == sha256(folder / model("whole"))

@@ -44,11 +44,7 @@ def snakemake(snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) ->
 def prepared(spoken: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the cuts of two experiments that are equal, but for their names."""
     folder = tmp_path_factory.mktemp("prepared")
-    audio = folder / "audio/jackson"
-    audio.mkdir(parents=True)
-    for path in sorted((spoken / "digits").glob("*_jackson_*.wav"))[:10]:
-        shutil.copyfile(path, audio / path.name)
-        (audio / path.name).with_suffix(".txt").write_text(small.DIGITS[int(path.name[0])])
+    small.write_ten_digits(spoken, folder)
     config = small.config(split={"dev": 0.2, "test": 0.2, "seed": 1})
     settings = small.training(steps=60, log_every=1, checkpoint_every=7, valid_every=30)
     config["experiments"]["tiny"]["ar"] = settings
@@ -75,11 +71,6 @@ def training_in(folder: Path) -> psutil.Process | None:
     return None
 
 
-def log_of(folder: Path, experiment: str) -> str:
-    path = folder / f"logs/train_ar/{experiment}.log"
-    return path.read_text("utf-8") if path.exists() else ""
-
-
 def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 900
     while not condition():
@@ -98,12 +89,12 @@ def test_a_training_waits_for_one_of_another_folder(
     killed = False
     with ThreadPoolExecutor() as pool:
         one = pool.submit(train, first, *arguments, kill_when=lambda: killed)
-        until(lambda: one.done() or " step 10/60" in log_of(first, "tiny"))
+        until(lambda: one.done() or " step 10/60" in small.ar_log(first, "tiny"))
         holder = training_in(first)
         assert holder, one.result().output
         holder.suspend()
         two = pool.submit(train, second, *arguments)
-        until(lambda: two.done() or WAITS in log_of(second, "tiny"))
+        until(lambda: two.done() or WAITS in small.ar_log(second, "tiny"))
         time.sleep(3)  # longer than it waits between two looks at the card
         assert not two.done()
         assert not list(second.glob("work/*")), "it has not begun"
@@ -112,14 +103,14 @@ def test_a_training_waits_for_one_of_another_folder(
             holder.resume()
         assert one.result().returncode == (-9 if killed else 0)
         two.result().succeeded()
-    assert "waited: going on with 0" in log_of(second, "tiny")
+    assert "waited: going on with 0" in small.ar_log(second, "tiny")
     if killed:
         assert not (first / MODELS[0]).exists()
         train(first, *arguments).succeeded()
-        match = re.search(r"going on from step (\d+),", log_of(first, "tiny"))
+        match = re.search(r"going on from step (\d+),", small.ar_log(first, "tiny"))
         assert match
         assert 7 <= int(match[1]) < 60
-        assert WAITS not in log_of(first, "tiny"), "nobody has the card now"
+        assert WAITS not in small.ar_log(first, "tiny"), "nobody has the card now"
     assert sha256(first / MODELS[0]) == sha256(second / MODELS[0])
     assert read_json(second / "results/tiny/ar/training.json")["device"] == "cpu"
 
@@ -131,7 +122,7 @@ def test_experiments_of_one_folder_take_turns(folders: list[Path], snakemake: Sn
     assert run.jobs == ["train_ar other", "train_ar tiny"]
     times = []
     for name in EXPERIMENTS:
-        lines = [line for line in log_of(folder, name).splitlines() if line.startswith("20")]
+        lines = [line for line in small.ar_log(folder, name).splitlines() if line.startswith("20")]
         assert "waiting" not in "\n".join(lines)
         stamps = [datetime.fromisoformat(line[:23].replace(",", ".")) for line in lines]
         times.append((stamps[0], stamps[-1]))

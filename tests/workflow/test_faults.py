@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -59,13 +58,8 @@ def outcome(folder: Path) -> dict[str, str]:
 
 def prepared(spoken: Path, folder: Path) -> dict[str, Any]:
     """Ten spoken digits, a model of one layer, no measures; and the configuration for them."""
-    audio = folder / "audio" / "jackson"
-    audio.mkdir(parents=True)
-    for path in sorted((spoken / "digits").glob("*_jackson_*.wav"))[:10]:
-        shutil.copyfile(path, audio / path.name)
-        text = small.DIGITS[int(path.name[0])]
-        (audio / path.name).with_suffix(".txt").write_text(text)
-    for path in audio.iterdir():  # the corpus's index has their times
+    small.write_ten_digits(spoken, folder)
+    for path in (folder / "audio/jackson").iterdir():  # the corpus's index has their times
         os.utime(path, (1e9, 1e9))
     return small.config(score=small.UNSCORED, split={"dev": 0.2, "test": 0.2, "seed": 1})
 
