@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from revoice.corpus import segments as module
-from revoice.corpus.segments import FRAME, RATE, Pauses, phrases, segments, speech
+from revoice.recordings.segments import FRAME, RATE, Pauses, phrases, segments, speech
 
 SECOND = RATE / FRAME  # frames
 
