@@ -24,6 +24,7 @@ report: "report/workflow.rst"
 include: "rules/common.smk"
 include: "rules/corpus.smk"
 include: "rules/synthetic.smk"
+include: "rules/recordings.smk"
 include: "rules/codec.smk"
 include: "rules/text.smk"
 include: "rules/model.smk"
@@ -39,3 +40,4 @@ rule all:
         "results/summary.md",
         expand("results/{experiment}/table.md", experiment=CONFIG.experiments),
         expand("results/corpora/{corpus}/record.json", corpus=SYNTHETIC),
+        expand("results/corpora/{corpus}/labels.html", corpus=RECORDED),

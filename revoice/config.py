@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from revoice.config_recordings import RecordingsConfig, WhisperModel
 from revoice.config_training import (
     ModelSize,
     Name,
@@ -22,9 +23,11 @@ Decoding = Literal["expected", "argmax"]
 TokenizerName = Literal["espeak", "vallex"]
 Recognizer = Literal["whisper", "pocketsphinx"]
 SpeakingWeights = Literal["auto", "int8", "bf16", "fp32"]
-WhisperModel = Literal["base"] | Annotated[str, Field(pattern="/")]  # pinned, or a path
-CorpusKind = Literal["asterisk", "folder", "table", "libritts", "ljspeech", "synthetic"]
+CorpusKind = Literal[
+    "asterisk", "folder", "recordings", "table", "libritts", "ljspeech", "synthetic"
+]
 Split = Literal["train", "dev", "test"]
+SplitBy = Literal["text", "speaker", "recording"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Part = Literal["ar", "nar"]
 STARTS = frozenset(["scratch", "base", "vallex"])  # words that `init` knows
@@ -44,15 +47,21 @@ Corpora = Annotated[
 class CorpusConfig(Section):
     """Where a corpus lies and what it is.
 
-    kind `asterisk` is the default corpus, fetched; `folder` is any with audio and beside each file
+    kind `asterisk` is the default corpus, fetched; `recordings` is a folder of any recordings, long
+    or short, with transcripts or without; `folder` is one with audio and beside each file
     `name.txt` or `name.normalized.txt`; `table` is a CSV or TSV with the columns path, text,
     speaker, language; `libritts` and `ljspeech` are laid out as those; `synthetic` has no path.
     """
 
     kind: CorpusKind = Field(description="how its files and transcripts lie")
     path: str | None = Field(None, description="folder or table, as seen from the run's folder")
-    languages: list[str] = Field(["en"], description="asterisk: any of en es fr it ru; else one")
-    speaker: str | None = Field(None, description="folder: who speaks; null: the folders' names")
+    languages: list[str] = Field(
+        ["en"], description="asterisk: any of en es fr it ru; else one; recordings: or auto"
+    )
+    speaker: str | None = Field(
+        None, description="who speaks; null: the folders' names; recordings: or folder, or auto"
+    )
+    speakers: Positive | None = Field(None, description="speaker auto: how many; null: found")
     subsets: list[str] = Field([], description="libritts: e.g. [dev-clean]; empty: all there are")
     splits: dict[str, Split] = Field({}, description="libritts: e.g. {test-clean: test}")
     voices: dict[str, float] = Field({}, description="synthetic: voice to minutes, see README")
@@ -82,6 +91,14 @@ class CorpusConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _found_of_recordings(self) -> "CorpusConfig":
+        if self.kind != "recordings" and ("auto" in self.languages or self.speaker == "auto"):
+            raise ValueError("`auto` needs `kind: recordings`: name the language and speaker")
+        if self.speakers is not None and self.speaker != "auto":
+            raise ValueError("`speakers` needs `speaker: auto`: it says how many to tell apart")
+        return self
+
+    @model_validator(mode="after")
     def _voices_known(self) -> "CorpusConfig":
         if self.kind != "synthetic":
             if self.voices or self.held_out or self.held_out_files:
@@ -107,7 +124,9 @@ class AudioConfig(Section):
 class SplitConfig(Section):
     """Train, dev and test: seeded shares of the texts, or whole speakers."""
 
-    by: Literal["text", "speaker"] = Field("text", description="what is never in two splits")
+    by: SplitBy | None = Field(
+        None, description="what is never in two splits; null: text, of raw recordings: recording"
+    )
     dev: Share = Field(0.05, description="share of texts or speakers to validate on; 0: none")
     test: Share = Field(0.05, description="share kept for tables, speech and scores")
     seed: int = Field(1, description="draws the splits, and mixes train")
@@ -118,7 +137,7 @@ class SplitConfig(Section):
     def _something_left(self) -> "SplitConfig":
         if self.dev + self.test >= 1:
             raise ValueError(f"dev + test is {self.dev + self.test:g}: nothing is left for train")
-        if self.by == "text" and (self.dev_speakers or self.test_speakers):
+        if self.by != "speaker" and (self.dev_speakers or self.test_speakers):
             raise ValueError("dev_speakers and test_speakers need `by: speaker`")
         return self
 
@@ -218,6 +237,7 @@ class Config(Section):
 
     corpora: dict[Name, CorpusConfig] = Field(min_length=1, description="corpora by name")
     audio: AudioConfig = Field(AudioConfig(), description="resampling and shards")
+    recordings: RecordingsConfig = Field(RecordingsConfig(), description="of kind `recordings`")
     split: SplitConfig = Field(SplitConfig(), description="train, dev and test")
     codecs: dict[Name, CodecConfig] = Field({}, description="`encodec` and `world` need no entry")
     text: TextConfig = Field(TextConfig(), description="texts that cannot be converted")

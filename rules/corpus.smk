@@ -123,6 +123,11 @@ rule manifests:
         "logs/manifests/{corpus}.log",
     benchmark:
         "results/benchmarks/manifests/{corpus}.tsv"
+    wildcard_constraints:
+        corpus="|".join(
+            re.escape(name) for name, corpus in CORPORA.items() if corpus.kind != "recordings"
+        )
+        or "(?!)",
     conda:
         "../envs/data.yaml"
     resources:

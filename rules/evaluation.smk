@@ -86,7 +86,7 @@ rule fetch_recognizer:
         mem_mb=500,
         runtime=grown(60),
     params:
-        model=lambda w: CONFIG.score.model if w.recognizer == WHISPER else w.recognizer,
+        model=lambda w: experiments.whisper_model(CONFIG, w.recognizer),
     message:
         "{wildcards.recognizer}: fetching the recognizer's weights"
     script:

@@ -37,6 +37,7 @@ rule summarize:
         metrics=experiments.trained_files(CONFIG, "metrics.csv"),
         training=experiments.trained_files(CONFIG, "training.json"),
         codecs=[f"results/codecs/{CODECS[name]}/codec.json" for name in CONFIG.experiments],
+        hours=expand("results/corpora/{corpus}/hours.csv", corpus=RECORDED),
     output:
         page="results/index.html",
         media=directory("results/media"),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 from revoice.report.curves import write_curves
 from revoice.report.page import compare, read_experiment, write_page
 from revoice.report.tables import write_summary
@@ -18,5 +19,7 @@ experiments = [
 for experiment, curves in zip(experiments, snakemake.output.curves, strict=True):
     write_curves(curves, experiment.metrics)
 made_by = {experiment.name: experiment.evaluation["made_by"] for experiment in experiments}
-write_summary(compare(experiments), snakemake.output.markdown, snakemake.output.csv, made_by)
-write_page(page, snakemake.output.media, experiments)
+hours = {Path(path).parent.name: pd.read_csv(path) for path in snakemake.input.hours}
+written = snakemake.output
+write_summary(compare(experiments), written.markdown, written.csv, made_by, hours)
+write_page(page, written.media, experiments, hours)

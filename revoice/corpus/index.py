@@ -12,18 +12,19 @@ import logging
 import os
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from revoice.config import CorpusConfig
 from revoice.corpus.asterisk import asterisk_index
 from revoice.corpus.naming import corpus_root, slug
 from revoice.corpus.table import read_table
 from revoice.files import atomic, read_json, sha256, write_json
+from revoice.recordings.labels import LABELS, label_lines
 from revoice.synthetic.parts import parts_of, stamp
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ AUDIO_SUFFIXES = frozenset(
     ".oga .ogg .opus .ra .snd .spx .tta .wav .wave .webm .wma .wv".split()
 )
 TRANSCRIPTS = (".txt", ".trans.tsv", ".book.tsv", "metadata.csv")  # what transcripts are read from
+# And those of raw recordings: subtitles, labels of programs that show sound, what was proofread
+BESIDE = (".txt", ".srt", ".SRT", ".vtt", ".VTT", ".TextGrid", ".textgrid", LABELS)
+TAGGED = re.compile(r"\.[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$")  # `talk.en.srt`
 # To estimate durations from sizes: exact enough to fill shards, and free.
 BYTES_PER_SECOND = {".wav": 48000, ".wave": 48000, ".aiff": 48000, ".flac": 25000, ".g722": 8000}
 ASTERISK_SECONDS = 2.7  # of a prompt on average: sizes are not known before the fetch
@@ -69,6 +73,8 @@ def scan(corpus: CorpusConfig) -> tuple[list[AudioFile], list[str]]:
             files, texts = _walk(root, corpus.subsets, unread=".original.txt")
         case "folder" | "ljspeech":
             files, texts = _walk(root, corpus.subsets)
+        case "recordings":
+            files, texts = _walk(root, corpus.subsets, read=BESIDE)
     if not files:
         raise ValueError(f"{path} holds no audio ({' '.join(sorted(AUDIO_SUFFIXES))})")
     for file in files:
@@ -98,12 +104,15 @@ def _of_table(table: Path) -> tuple[list[AudioFile], list[str]]:
 
 
 def _walk(
-    root: Path, subsets: list[str], unread: str | tuple[str, ...] = ()
+    root: Path,
+    subsets: list[str],
+    unread: str | tuple[str, ...] = (),
+    read: tuple[str, ...] = TRANSCRIPTS,
 ) -> tuple[list[AudioFile], list[str]]:
     """Audio and transcript files below `root` (below its `subsets` only, where given).
 
-    Transcripts that end in `unread` are left out. A corpus may have millions of files: this costs
-    one system call for each that counts, and little else.
+    Transcripts end in one of `read`; those that end in `unread` are left out. A corpus may have
+    millions of files: this costs one system call for each that counts, and little else.
     """
     files, texts = [], []
     below = [f"{subset.strip('/')}/" for subset in subsets] or [""]  # below the root
@@ -136,7 +145,7 @@ def _walk(
                 elif name[name.rfind(".") :].lower() in AUDIO_SUFFIXES:
                     files.append(_stamped(path, entry))
                 elif (
-                    name.endswith(TRANSCRIPTS)
+                    name.endswith(read)
                     and not name.endswith(unread)
                     and entry.is_file()
                     and _listable(path)
@@ -202,6 +211,8 @@ class Index(NamedTuple):
     transcripts: str  # the digest of all transcripts
     lists: dict[str, list[str]]  # lines by path below the corpus's folder, of those to be written
     kept: dict[str, str]  # shards of which files have new times alone: the digest of these files
+    beside: Mapping[str, str] = {}  # of raw recordings, what lies beside each shard's files
+    labels: Mapping[str, str] = {}  # and what was proofread of them
 
     @property
     def digest(self) -> str:
@@ -227,7 +238,8 @@ def index_corpus(
     lists = {} if texts == _lines(folder / "transcripts.tsv") else {"transcripts.tsv": texts}
     shards: dict[str, str] = {}
     same: dict[str, str] = {}
-    for shard, part in assign_shards(files, seconds).items():
+    assigned = assign_shards(files, seconds)
+    for shard, part in assigned.items():
         name, table = f"shards/{shard}.tsv", folder / f"audio/{shard}.csv"
         listed = _lines(folder / name)
         found = (line.split("\t") for line in listed)
@@ -253,7 +265,29 @@ def index_corpus(
             "that. `snakemake --force %s/index.json` notes it.",
             *(corpus_root(corpus), len(same), folder),
         )
-    return Index(shards, _digest(texts), lists, same)
+    raw = _of_recordings(corpus, assigned, texts) if corpus.kind == "recordings" else ({}, {})
+    return Index(shards, _digest(texts), lists, same, *raw)
+
+
+def _of_recordings(
+    corpus: CorpusConfig, shards: Mapping[str, Iterable[AudioFile]], texts: list[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """By shard, digests of what lies beside its recordings, and of what was proofread of them."""
+    by_stem: dict[str, list[str]] = {}
+    for line in texts:
+        stem = os.path.splitext(line.split("\t")[0])[0]
+        for known in {stem, TAGGED.sub("", stem)}:
+            by_stem.setdefault(known, []).append(line)
+    proofread = label_lines(corpus_root(corpus) / LABELS)
+
+    def digests(lines_of: Callable[[str], list[str]]) -> dict[str, str]:
+        return {
+            shard: _digest(line for file in files for line in lines_of(file.path))
+            for shard, files in shards.items()
+        }
+
+    beside = digests(lambda path: by_stem.get(os.path.splitext(path)[0], []))
+    return beside, digests(lambda path: proofread.get(path, []))
 
 
 def _same_bytes(
@@ -284,7 +318,9 @@ def write_index(index: Index, path: Path) -> None:
     for old in (path.parent / "shards").glob("*.tsv"):
         if old.stem not in index.shards:
             old.unlink()
-    write_json(path, {"shards": index.shards, "transcripts": index.transcripts})
+    written = {"shards": index.shards, "transcripts": index.transcripts}
+    raw = {"beside": dict(index.beside), "labels": dict(index.labels)} if index.beside else {}
+    write_json(path, written | raw)
 
 
 def read_index(path: Path) -> Index:
@@ -300,11 +336,18 @@ def read_index(path: Path) -> Index:
     except ValueError as error:
         raise ValueError(f"{error}: {mend}") from None
     match found:
-        case {"shards": dict(shards), "transcripts": str(transcripts)} if len(found) == 2:
-            named = all(re.fullmatch("s[01]*", shard) for shard in shards)
-            if named and all(isinstance(digest, str) for digest in shards.values()):
-                return Index(shards, transcripts, {}, {})
+        case {"shards": dict(), "transcripts": str(transcripts), **raw}:
+            parts = [found["shards"], raw.pop("beside", {}), raw.pop("labels", {})]
+            if not raw and all(map(_by_shard, parts)):
+                return Index(parts[0], transcripts, {}, {}, *parts[1:])
     raise ValueError(f"{path} is not the index of a corpus: {mend}")
+
+
+def _by_shard(found: Any) -> bool:
+    """Whether it is a dictionary of shards to digests."""
+    return isinstance(found, dict) and all(
+        re.fullmatch("s[01]*", shard) and isinstance(digest, str) for shard, digest in found.items()
+    )
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -1,13 +1,13 @@
 """Lhotse manifests of a corpus: recordings, supervisions, and cuts split into train, dev, test."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lhotse import CutSet, Recording, RecordingSet, SupervisionSegment, SupervisionSet, validate
+from lhotse import CutSet, RecordingSet, SupervisionSegment, SupervisionSet, validate
 from lhotse.cut import MonoCut
 from lhotse.qa import validate_recordings_and_supervisions
 
@@ -61,7 +61,7 @@ def write_manifests(
                 f"rejected is in {folder / 'audio'}/*.csv{', and:' if reasons else '.'}{reasons}"
             )
         split = split_of(said.items, corpus, config)
-        _write_cuts(name, shards, said, split, folder)
+        write_splits(_cuts_of_shards(name, shards, said, split), folder)
 
         def why(path: str) -> str | None:
             found = said[path]
@@ -100,14 +100,13 @@ class Said:
         return ((path, found) for path, found in self._rows.items() if isinstance(found, str))
 
 
-def _write_cuts(
-    name: str,
-    shards: dict[str, tuple[Path, Path]],
-    said: Said,
-    split_of: Callable[[str, Transcript], Split | None],
-    folder: Path,
-) -> None:
-    counts = dict.fromkeys(SPLITS, 0)
+def write_splits(shards: Iterable[Sequence[tuple[MonoCut, Split]]], folder: Path) -> None:
+    """Write the manifests of cuts, each with its supervision, of shard after shard.
+
+    They are `recordings`, `supervisions`, `cuts_train`, `cuts_dev`, `cuts_test` (`.jsonl.gz`).
+    Cuts of one recording follow one another. Each shard's are validated by Lhotse.
+    """
+    counts, last = dict.fromkeys(SPLITS, 0), None
     with ExitStack() as stack:
 
         def writer(kind: Any, file: str) -> Any:
@@ -117,37 +116,51 @@ def _write_cuts(
         recordings = writer(RecordingSet, "recordings")
         supervisions = writer(SupervisionSet, "supervisions")
         cuts = {split: writer(CutSet, f"cuts_{split}") for split in SPLITS}
-        for shard, (file, table) in sorted(shards.items()):
-            spoken, splits = [], list[Split]()
-            by_id = usable_by_id(table)
-            for recording in RecordingSet.from_jsonl_lazy(file):
-                path = by_id[recording.id]
-                found = said[path]
-                if isinstance(found, Transcript) and (split := split_of(path, found)):
-                    spoken.append((recording, found))
-                    splits.append(split)
-            for cut, split in zip(_cuts(f"{name}/{shard}", spoken), splits, strict=True):
-                recordings.write(cut.recording)
-                supervisions.write(cut.supervisions[0])
+        for shard in shards:
+            _validate([cut for cut, _ in shard])
+            for cut, split in shard:
+                if cut.recording_id != last:
+                    recordings.write(cut.recording)
+                last = cut.recording_id
+                supervisions.write(_in_recording(cut))
                 cuts[split].write(cut)
                 counts[split] += 1
     for split, count in counts.items():
         logging.info("%s: %d cuts", split, count)
 
 
-def _cuts(shard: str, spoken: Iterable[tuple[Recording, Transcript]]) -> list[MonoCut]:
-    """A cut of each recording with its supervision, validated together."""
-    cuts = []
-    for recording, transcript in spoken:
-        cut = recording.to_cut()
-        about = {"duration": recording.duration, **transcript._asdict()}
-        cut.supervisions = [SupervisionSegment(recording.id, recording.id, 0.0, **about)]
-        cut.custom = {"shard": shard}
-        cuts.append(cut)
+def _cuts_of_shards(
+    name: str,
+    shards: dict[str, tuple[Path, Path]],
+    said: Said,
+    split_of: Callable[[str, Transcript], Split | None],
+) -> Iterator[list[tuple[MonoCut, Split]]]:
+    """Of each shard, a cut of each recording with its supervision."""
+    for shard, (file, table) in sorted(shards.items()):
+        cuts = []
+        by_id = usable_by_id(table)
+        for recording in RecordingSet.from_jsonl_lazy(file):
+            path = by_id[recording.id]
+            found = said[path]
+            if isinstance(found, Transcript) and (split := split_of(path, found)):
+                cut = recording.to_cut()
+                about = {"duration": recording.duration, **found._asdict()}
+                cut.supervisions = [SupervisionSegment(recording.id, recording.id, 0.0, **about)]
+                cut.custom = {"shard": f"{name}/{shard}"}
+                cuts.append((cut, split))
+        yield cuts
+
+
+def _in_recording(cut: MonoCut) -> SupervisionSegment:
+    """A cut's supervision, which tells time from the cut's begin, by the recording's time."""
+    return cut.supervisions[0].with_offset(cut.start)
+
+
+def _validate(cuts: Sequence[MonoCut]) -> None:
     if cuts:
+        recordings = {cut.recording_id: cut.recording for cut in cuts}
         validate_recordings_and_supervisions(
-            RecordingSet.from_recordings(cut.recording for cut in cuts),
-            SupervisionSet.from_segments(cut.supervisions[0] for cut in cuts),
+            RecordingSet.from_recordings(recordings.values()),
+            SupervisionSet.from_segments(map(_in_recording, cuts)),
         )
         validate(CutSet.from_cuts(cuts))
-    return cuts

@@ -8,16 +8,17 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-SHARD = re.compile(r"(s[01]*)(\.csv|\.h5|\.jsonl\.gz)?")
+MADE = "audio segments heard quality kept".split()  # folders with a file for each shard
+SHARD = re.compile(r"(s[01]*)(\.csv|\.h5|\.jsonl\.gz|\.npy)?")
 
 
 def remove_gone(corpus: str | Path, shards: Collection[str]) -> list[Path]:
-    """Remove audio and codes of all shards but these from `results/corpora/{corpus}`.
+    """Remove all that was made of other shards than these from `results/corpora/{corpus}`.
 
     To be called when manifests name these alone. Gives what was removed.
     """
     removed = []
-    for folder in (Path(corpus) / "audio", *sorted(Path(corpus).glob("codes/*/"))):
+    for folder in (*(Path(corpus) / name for name in MADE), *sorted(Path(corpus).glob("codes/*/"))):
         for path in sorted(folder.glob("s*")):
             named = SHARD.fullmatch(path.name)
             if named and named[1] not in shards:

@@ -53,17 +53,20 @@ def split_of(
 
     It gives None where a file's text is in test and the file must not be in train.
 
-    By text: every recording of a text is in the same split. By speaker: whole speakers, those
-    named or a seeded share. A LibriTTS subset with a split of its own goes there; of the
-    subsets for train, a share of the texts becomes dev unless a subset is dev.
+    By text: every recording of a text is in the same split. By recording: a seeded share of the
+    files. By speaker: whole speakers, those named or a seeded share. A LibriTTS subset with a split
+    of its own goes there; of the subsets for train, a share of the texts becomes dev unless a
+    subset is dev.
 
     Args:
         said: gives all files with what is said in them, and is asked several times: of a large
             corpus they are not to be in memory.
     """
 
-    def key(of: Transcript) -> str:
-        return of.speaker if config.by == "speaker" and not corpus.splits else text_key(of.text)
+    def key(path: str, of: Transcript) -> str:
+        if corpus.splits or config.by in {None, "text"}:
+            return text_key(of.text)
+        return of.speaker if config.by == "speaker" else path
 
     named: dict[str, Split] = {}
     if corpus.splits:
@@ -72,7 +75,7 @@ def split_of(
     elif config.by == "speaker":
         named |= dict.fromkeys(config.dev_speakers, "dev")
         named |= dict.fromkeys(config.test_speakers, "test")
-    share = _shares((key(transcript) for _, transcript in said()), config)
+    share = _shares((key(*each) for each in said()), config)
 
     def split(path: str, transcript: Transcript) -> Split:
         if corpus.splits and (subset := corpus.splits.get(Path(path).parts[0])) not in (
@@ -80,10 +83,10 @@ def split_of(
             "train",
         ):
             return subset
-        return named.get(transcript.speaker, "train") if named else share(key(transcript))
+        return named.get(transcript.speaker, "train") if named else share(key(path, transcript))
 
     held_out = set[bytes]()
-    if corpus.splits or config.by == "speaker":  # by text none is in test and elsewhere too
+    if corpus.splits or config.by not in {None, "text"}:  # by text none is in two splits
         held_out = {_digest(t.text) for path, t in said() if split(path, t) == "test"}
 
     def unless_held_out(path: str, transcript: Transcript) -> Split | None:

@@ -46,7 +46,7 @@ def transcripts(
 
 def _of_asterisk(corpus: CorpusConfig, paths: Iterable[str]) -> Said:
     for path in paths:
-        text, why = _text_beside(corpus_root(corpus) / path)
+        text, why = text_beside(corpus_root(corpus) / path)
         language = path.split("/")[0]
         yield path, Transcript(text, f"asterisk-{language}", language), why
 
@@ -54,7 +54,7 @@ def _of_asterisk(corpus: CorpusConfig, paths: Iterable[str]) -> Said:
 def _of_folder(corpus: CorpusConfig, paths: Iterable[str]) -> Said:
     root = corpus_root(corpus)
     for path in paths:
-        text, why = _text_beside(root / path)
+        text, why = text_beside(root / path)
         speaker = corpus.speaker or (root / path).absolute().parent.name
         yield path, Transcript(text, speaker, corpus.languages[0]), why
 
@@ -95,7 +95,7 @@ def _of_libritts(corpus: CorpusConfig, paths: Iterable[str]) -> Said:
             if Path(path).stem in said:
                 text, why = said[Path(path).stem], "its text in *.trans.tsv is empty"
             else:
-                text, why = _text_beside(root / path)
+                text, why = text_beside(root / path)
             parts = Path(path).parts  # subset/speaker/chapter/utterance.wav
             speaker = parts[-3] if len(parts) > 2 else "speaker"
             yield path, Transcript(text, speaker, corpus.languages[0]), why
@@ -176,7 +176,7 @@ def _by_recipe(
             ) from error
 
 
-def _text_beside(path: Path) -> tuple[str, str]:
+def text_beside(path: Path) -> tuple[str, str]:
     """The text in the file beside a recording, and what is wrong if there is none."""
     for suffix in TEXT_SUFFIXES:
         beside = path.with_suffix(suffix)

@@ -62,7 +62,21 @@ def speaker_similarity(samples: np.ndarray, prompt: str) -> float:
     """
     if not prompt:
         raise ValueError("no other recording of this speaker to compare with")
-    return float(np.dot(_embedding(samples), _prompt_embedding(prompt)))
+    return float(np.dot(embedding(samples), _prompt_embedding(prompt)))
+
+
+def embedding(samples: np.ndarray) -> np.ndarray:
+    """(256,) float32 speaker embedding, of length 1, of (N,) float32 samples at 16 kHz.
+
+    Raises ValueError where no voice is found.
+    """
+    encoder = _voice_encoder()
+    if not np.any(samples):
+        raise ValueError("silence: no voice to compare")
+    voiced = importlib.import_module("resemblyzer").preprocess_wav(samples)
+    if not len(voiced):
+        raise ValueError("no voice was found in it")
+    return encoder.embed_utterance(voiced)
 
 
 def dnsmos(samples: np.ndarray) -> float:
@@ -98,17 +112,6 @@ def _voice_encoder() -> Any:
     return importlib.import_module("resemblyzer").VoiceEncoder("cpu", verbose=False)
 
 
-def _embedding(samples: np.ndarray) -> np.ndarray:
-    """(256,) float32 speaker embedding of length 1."""
-    encoder = _voice_encoder()
-    if not np.any(samples):
-        raise ValueError("silence: no voice to compare")
-    voiced = importlib.import_module("resemblyzer").preprocess_wav(samples)
-    if not len(voiced):
-        raise ValueError("no voice was found in it")
-    return encoder.embed_utterance(voiced)
-
-
 @lru_cache(maxsize=1024)
 def _prompt_embedding(path: str) -> np.ndarray:
-    return _embedding(librosa.load(path, sr=RATE, mono=True)[0])
+    return embedding(librosa.load(path, sr=RATE, mono=True)[0])

@@ -135,6 +135,7 @@ def write_spoken(
     """Write `{id}.wav`, and `{id}-codec.wav` of an utterance with a recording, as 16-bit WAV.
 
     `spoken` is seed to a synthesis per utterance; those after the first are `{id}-seed{seed}.wav`.
+    Of a cut that is a part of a recording that part is written too, to be heard beside them.
     Returns a row per utterance and seed, as `revoice.evaluation.scoring.score_sentences` reads it.
     """
     folder = Path(folder)
@@ -145,13 +146,21 @@ def write_spoken(
         soundfile.write(path, codec.decode(codes), codec.sample_rate, subtype="PCM_16")
         return path.as_posix()
 
+    def recorded(cut: Cut, name: str) -> str:
+        if cut.duration == cut.recording.duration:
+            return str(cut.recording.sources[0].source)
+        path = folder / f"{name}.wav"
+        if not path.exists():  # prompts serve many
+            soundfile.write(path, cut.load_audio()[0], cut.sampling_rate, subtype="PCM_16")
+        return path.as_posix()
+
     rows = []
     for utterance, *results in zip(utterances, *spoken.values(), strict=True):
         name, cut, prompt = utterance.id, utterance.cut, utterance.prompt
         known = {c: getattr(utterance, c) for c in ("id", "text", "language", "speaker")} | {
             "prompt_id": prompt.id,
-            "recording": cut.recording.sources[0].source if cut else None,
-            "prompt": prompt.recording.sources[0].source,
+            "recording": recorded(cut, f"{name}-recording") if cut else None,
+            "prompt": recorded(prompt, f"{prompt.id}-prompt"),
             "reconstruction": decoded(cut.load_codes(), f"{name}-codec") if cut else None,
         }
         for number, (seed, result) in enumerate(zip(spoken, results, strict=True)):

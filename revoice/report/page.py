@@ -89,11 +89,19 @@ def compare(experiments: Iterable[Experiment]) -> pd.DataFrame:
     return summary_table({experiment.name: vars(experiment) for experiment in experiments})
 
 
-def write_page(path: str | Path, media: str | Path, experiments: Sequence[Experiment]) -> None:
+def write_page(
+    path: str | Path,
+    media: str | Path,
+    experiments: Sequence[Experiment],
+    hours: Mapping[str, pd.DataFrame] | None = None,
+) -> None:
     """Write the page, and the audio it plays into the folder `media` below the page's own.
 
     The page links to nothing outside its own folder, so that the folder can be copied. What
     `media` held is replaced. Raises FileNotFoundError for an audio file that a table names.
+
+    `hours`: of corpora of raw recordings, what was kept and lost; `corpora/{corpus}/labels.html`
+    lies beside.
     """
     path, media = Path(path), Path(media)
     environment = jinja2.Environment(
@@ -109,6 +117,7 @@ def write_page(path: str | Path, media: str | Path, experiments: Sequence[Experi
         html = environment.get_template("index.html.j2").render(
             experiments=[_shown(experiment, link) for experiment in experiments],
             comparison=_table(compare(experiments)),
+            corpora={name: _table(lost) for name, lost in (hours or {}).items()},
             versions=versions(),
         )
     with atomic(path) as temporary:

@@ -158,11 +158,18 @@ def write_summary(
     markdown: str | Path,
     csv: str | Path,
     made_by: Mapping[str, Mapping[str, str]],
+    hours: Mapping[str, pd.DataFrame] | None = None,
 ) -> None:
-    """Write the comparison as Markdown and CSV; `made_by` is {experiment: its provenance}."""
+    """Write the comparison as Markdown and CSV; `made_by` is {experiment: its provenance}.
+
+    `hours`: of corpora of raw recordings, what was kept and lost, for the Markdown.
+    """
     notes = [NOTES["summary"], *NOTES["losses"][:2]]
     told = {name: "; ".join(f"{k} {v}" for k, v in by.items()) for name, by in made_by.items()}
-    write_markdown(markdown, [to_markdown(summary), ""], notes, told)
+    lines = [to_markdown(summary), ""]
+    for corpus, lost in (hours or {}).items():
+        lines += [f"Of the recordings of {corpus}:", "", to_markdown(lost), ""]
+    write_markdown(markdown, lines, notes, told)
     with atomic(csv) as temporary:
         summary.to_csv(temporary, index=False)
 

@@ -31,6 +31,18 @@ READS = {
     "describe_voices": "synthetic.names synthetic.record",
     "manifests": "corpus.files corpus.manifests corpus.naming corpus.ondisk corpus.shards "
     "corpus.split corpus.table corpus.transcripts",
+    "segment": "corpus.audio corpus.files recordings.cuts recordings.segments recordings.subtitles",
+    "transcribe": "codec.cuts corpus.files corpus.transcripts evaluation.normalize "
+    "evaluation.recognizers recordings.given recordings.heard recordings.transcribe "
+    "evaluation/english.json",
+    "assess": "codec.cuts corpus.audio evaluation.measures evaluation.recognizers "
+    "recordings.assess",
+    "diarize": "corpus.files recordings.diarize",
+    "filter": "corpus.files corpus.naming recordings.cuts recordings.judge recordings.labels "
+    "recordings.select",
+    "collect": "corpus.files corpus.manifests corpus.naming corpus.ondisk corpus.shards "
+    "corpus.split corpus.transcripts recordings.judge recordings.labels recordings.manifests",
+    "proofread": "recordings.manifests recordings.page recordings/templates/labels.html.j2",
     "fit_codec": "codec.cuts codec.files",
     "encode": "codec.cuts codec.files codec.identity",
     "tokenize_text": f"corpus.split {TEXT}",

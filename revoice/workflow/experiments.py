@@ -319,16 +319,28 @@ def synthesis_seeds(config: Config) -> int | str:
 
 def whisper_of(config: Config) -> str | None:
     """What the Whisper that hears the scores is called in `results/recognizers`; None: another."""
-    model = config.score.model
-    if config.score.recognizer != "whisper":
-        return None
-    return given_name(model) if "/" in model else model
+    return _whisper_name(config.score.model) if config.score.recognizer == "whisper" else None
+
+
+def hearing_of(config: Config) -> str:
+    """What the Whisper that writes down raw recordings is called in `results/recognizers`."""
+    return _whisper_name(config.recordings.recognizer)
+
+
+def whisper_model(config: Config, name: str) -> str:
+    """The Whisper by that name, as the configuration has it: a name, or the path of its folder."""
+    given = (config.score.model, config.recordings.recognizer)
+    return next((model for model in given if _whisper_name(model) == name), name)
 
 
 def whisper_files(config: Config, name: str) -> list[str]:
     """The weights of a Whisper by that name, where its folder is given."""
-    model = config.score.model
-    return [str(Path(model, "model.bin"))] if "/" in model and name == whisper_of(config) else []
+    model = whisper_model(config, name)
+    return [str(Path(model, "model.bin"))] if "/" in model else []
+
+
+def _whisper_name(model: str) -> str:
+    return given_name(model) if "/" in model else model
 
 
 def trained_files(config: Config, file: str) -> list[str]:

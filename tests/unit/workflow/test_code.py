@@ -16,6 +16,7 @@ SCRIPTS = {path.stem: path for path in (ROOT / "scripts").glob("*.py")}
 HARMLESS = {
     "codec": "checks, and says what is wrong",
     "config": "values come through params, which Snakemake compares",
+    "config_recordings": "as do these",
     "config_training": "as do these",
     "devices": "where it is computed",
     "download": "what arrives is compared with its digest",

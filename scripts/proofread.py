@@ -1,0 +1,15 @@
+"""A page to listen to the segments of a corpus and mend what was heard in them."""
+
+from pathlib import Path
+
+from revoice.recordings.manifests import read_segments
+from revoice.recordings.page import write_labels_page
+from revoice.workflow.scripts import script_logging
+
+script_logging(snakemake)
+page = Path(snakemake.output.page)
+segments = read_segments(snakemake.input.segments)
+segments = segments[segments["audio"] != ""]
+# results/corpora/{corpus}/audio/…, as seen from the page
+segments["audio"] = [Path(audio).relative_to(page.parent).as_posix() for audio in segments["audio"]]
+write_labels_page(segments, snakemake.wildcards.corpus, page)
