@@ -10,7 +10,10 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
-SLOW = [ROOT / "tests" / room for room in ("slurm", "workflow", "unit/training", "unit/evaluation", "unit/recordings")]
+SLOW = [
+    ROOT / "tests" / room
+    for room in ("slurm", "workflow", "unit/training", "unit/evaluation", "unit/recordings")
+]
 SHARING_A_CLUSTER = "tests/slurm/"
 READERS = ("pipeline", "report", "reruns", "scores")  # of the finished run
 SHARING_A_RUN = {f"tests/workflow/test_{name}.py" for name in READERS}

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 DIGITS = 16  # of the digest of a cut's codes
 # Audio that goes through EnCodec together, at most. A CPU gains in the LSTM alone.
 BATCH_SECONDS = {"cpu": 60.0, "cuda": 600.0}
+PART = 600 * 24000  # samples that WORLD encodes at once, whole frames: an hour's search takes 1 GB
 
 
 def encode_cuts(cuts: CutSet, codec: Codec, storage_path: str | Path, num_jobs: int = 1) -> CutSet:
@@ -110,11 +111,16 @@ def load_mono(cut: MonoCut, sample_rate: int = 24000) -> NDArray[np.float32]:
 def _encode(codec: Codec, cuts: list[MonoCut]) -> list[NDArray[np.int16]]:
     """Codes of the cuts, which are sorted by length; runs in a process of its own."""
     if not isinstance(codec, EncodecCodec):
-        return [codec.encode(load_mono(cut, codec.sample_rate)) for cut in cuts]
+        return [_encode_in_parts(codec, _Audio(cut, codec.sample_rate)) for cut in cuts]
     codes: list[NDArray[np.int16]] = []
     for batch in _batches(cuts, BATCH_SECONDS[codec.device]):
         codes += encode_batch(codec, [_Audio(cut, codec.sample_rate) for cut in batch])
     return codes
+
+
+def _encode_in_parts(codec: Codec, audio: "_Audio") -> NDArray[np.int16]:
+    parts = [codec.encode(audio[at : at + PART]) for at in range(0, len(audio), PART)]
+    return np.concatenate(parts) if parts else codec.encode(audio[:])
 
 
 @dataclass(frozen=True)

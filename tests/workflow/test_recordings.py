@@ -18,10 +18,10 @@ BEFORE = {"resample", "segment", "transcribe", "assess", "fit_codec", "encode"}
 
 
 def config(**recordings: Any) -> dict[str, Any]:
-    """One entry for the corpus; shards of a recording each."""
+    """One entry for the corpus."""
     made = small.config(
         corpora={"mine": {"kind": "recordings", "path": "podcasts", "speaker": "me"}},
-        audio={"shard_minutes": 0.1},
+        audio={"shard_minutes": 0.5},
         split={"dev": 0.2, "test": 0.2, "seed": 1},
         recordings=recordings,
         score=small.UNSCORED,
@@ -35,7 +35,7 @@ def finished(snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> 
     """A folder in which it ran to its end."""
     folder = tmp_path_factory.mktemp("podcasts")
     write_podcasts(folder / "podcasts")
-    snakemake(folder, *small.ONE_THREAD, config=config()).succeeded()
+    snakemake(folder, *small.ONE_THREAD, config=config(), timeout=1800).succeeded()
     return folder
 
 

@@ -81,6 +81,17 @@ def test_part_of_a_cut_has_its_codes(world: WorldCodec, tmp_path: Path) -> None:
     assert (part.load_codes() == cut.load_codes()[30:60]).all()
 
 
+def test_a_long_recording_is_encoded_in_parts(
+    world: WorldCodec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (whole,) = encode_cuts(cuts_of(tmp_path, [25]), world, tmp_path / "whole.h5")
+    monkeypatch.setattr("revoice.codec.cuts.PART", 10 * 24000)
+    (parts,) = encode_cuts(cuts_of(tmp_path, [25]), world, tmp_path / "parts.h5")
+    equal = whole.load_codes() == parts.load_codes()
+    assert len(equal) == 25 * 37.5 + 0.5
+    assert equal.all(axis=1).mean() > 0.98
+
+
 def test_same_bytes_whatever_the_processes_and_threads(codec: Any, tmp_path: Path) -> None:
     """Codes are a function of audio and codec alone: batches and sums differ with both."""
     cuts = cuts_of(tmp_path, [0.5, 1.5, 0.2, 1.0, 0.9, 0.05, 2.7])
