@@ -87,9 +87,11 @@ def test_a_long_recording_is_encoded_in_parts(
     (whole,) = encode_cuts(cuts_of(tmp_path, [25]), world, tmp_path / "whole.h5")
     monkeypatch.setattr("revoice.codec.cuts.PART", 10 * 24000)
     (parts,) = encode_cuts(cuts_of(tmp_path, [25]), world, tmp_path / "parts.h5")
-    equal = whole.load_codes() == parts.load_codes()
+    equal = (whole.load_codes() == parts.load_codes()).all(axis=1)
     assert len(equal) == 25 * 37.5 + 0.5
-    assert equal.all(axis=1).mean() > 0.98
+    frames = np.arange(len(equal)) / 37.5
+    near = np.minimum(np.abs(frames - 10), np.abs(frames - 20)) < 1
+    assert equal[~near].mean() > 0.99
 
 
 def test_same_bytes_whatever_the_processes_and_threads(codec: Any, tmp_path: Path) -> None:

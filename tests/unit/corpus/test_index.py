@@ -24,7 +24,7 @@ from revoice.corpus.index import (
 )
 from revoice.corpus.naming import read_shard, slug
 from revoice.corpus.table import read_table
-from revoice.files import sha256
+from revoice.files import sha256, write_json
 
 SECONDS = 60.0
 
@@ -488,3 +488,62 @@ def test_real_layouts(spoken: Path) -> None:
         files, texts = scan(CorpusConfig.model_validate({"kind": kind, "path": str(root)}))
         assert names(files) == sorted(p.relative_to(root).as_posix() for p in root.rglob("*.wav"))
         assert texts
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """Raw recordings in a few shards."""
+    for name in string.ascii_lowercase[:8]:
+        path = tmp_path / "raw" / f"show {name}.mp3"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(name.encode() * 12000 * 40)
+    return tmp_path / "raw"
+
+
+def raw_index(raw: Path) -> Index:
+    corpus = CorpusConfig(kind="recordings", path=str(raw))
+    return index_corpus(corpus, raw.parent / "index", SECONDS)
+
+
+def others(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {shard for shard in before if before[shard] != after[shard]}
+
+
+@pytest.mark.parametrize(
+    "name", ["show c.srt", "show c.en.vtt", "show c.TextGrid", "show c.txt", "show c.de-AT.srt"]
+)
+def test_what_lies_beside_a_recording_is_a_matter_of_its_shard(raw: Path, name: str) -> None:
+    before = raw_index(raw)
+    assert len(before.shards) > 3
+    (raw / name).write_text("Hello.")
+    after = raw_index(raw)
+    (shard,) = others(dict(before.beside), dict(after.beside))
+    assert "show c.mp3" in "".join(after.lists[f"shards/{shard}.tsv"])
+    assert after.labels == before.labels
+    assert after.shards == before.shards
+    assert after.transcripts != before.transcripts
+
+
+def test_what_is_proofread_is_a_matter_of_its_shard(raw: Path) -> None:
+    before = raw_index(raw)
+    header = "recording\tbegin\tend\tstatus\tspeaker\ttext\n"
+    (raw / "labels.tsv").write_text(f"{header}show c.mp3\t1\t2\tok\t\tHello.\n")
+    after = raw_index(raw)
+    (shard,) = others(dict(before.labels), dict(after.labels))
+    assert "show c.mp3" in "".join(after.lists[f"shards/{shard}.tsv"])
+    assert after.beside == before.beside
+    assert after.transcripts != before.transcripts
+
+
+def test_an_index_of_raw_recordings_is_read_as_it_was_written(raw: Path) -> None:
+    index, path = raw_index(raw), raw.parent / "index/index.json"
+    write_index(index, path)
+    assert read_index(path)._replace(lists=index.lists) == index
+
+
+@pytest.mark.parametrize("raw", [{"beside": {"t0": "1"}}, {"labels": 3}, {"more": {}}])
+def test_an_index_that_holds_something_else(tmp_path: Path, raw: dict[str, object]) -> None:
+    write_json(tmp_path / "index.json", {"shards": {}, "transcripts": "0", **raw})
+    with pytest.raises(ValueError, match="is not the index of a corpus: remove it"):
+        read_index(tmp_path / "index.json")

@@ -157,3 +157,28 @@ def test_subsets_of_libritts_as_splits(parts: tuple[str, ...]) -> None:
         assert found["train-clean-100"] == {"train"}
     else:  # a share of what is left for train
         assert found["train-clean-100"] == found["dev-clean"] == {"train", "dev"}
+
+
+def test_by_recording_a_text_may_be_in_one_split_alone() -> None:
+    """Files are drawn, whatever is said in them; of a text that is in test none is in train."""
+    said = said_by(300, texts=100)
+    config = SplitConfig(by="recording", dev=0.1, test=0.1)
+    splits = splits_of(said, FOLDER, config)
+    assert {"train", "dev", "test", None} == set(splits.values())
+    texts = split_texts(said, splits)
+    assert not texts["train"] & texts["test"]
+    lengths = Counter(splits.values())
+    assert 15 < lengths["test"] < 45
+    more = said | said_by(10, folder="b")
+    after = splits_of(more, FOLDER, config)
+    moved = [
+        path
+        for path in said
+        if after[path] != splits[path] and None not in (after[path], splits[path])
+    ]
+    assert moved == []
+
+
+def test_by_nothing_named_is_by_text() -> None:
+    said = said_by(300, texts=100)
+    assert splits_of(said, FOLDER, SplitConfig()) == splits_of(said, FOLDER, SplitConfig(by="text"))
