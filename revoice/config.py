@@ -92,8 +92,12 @@ class CorpusConfig(Section):
 
     @model_validator(mode="after")
     def _found_of_recordings(self) -> "CorpusConfig":
-        if self.kind != "recordings" and ("auto" in self.languages or self.speaker == "auto"):
-            raise ValueError("`auto` needs `kind: recordings`: name the language and speaker")
+        found = "auto" in self.languages or self.speaker in {"auto", "folder"}
+        if self.kind != "recordings" and found:
+            raise ValueError(
+                "`auto` and `speaker: folder` need `kind: recordings`: name the language and the "
+                "speaker; without one they are called as their folders"
+            )
         if self.speakers is not None and self.speaker != "auto":
             raise ValueError("`speakers` needs `speaker: auto`: it says how many to tell apart")
         return self

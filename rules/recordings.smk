@@ -21,7 +21,7 @@ rule segment:
         mem_mb=grown(2000),
         runtime=grown(10, per_shard_minute=0.5),
     params:
-        beside=lambda w: index_of(w.corpus).beside[w.shard],
+        beside=lambda w: index_of(w.corpus).beside.get(w.shard, ""),
         root=lambda w: corpus_root(CORPORA[w.corpus]).as_posix(),
         lengths=section(CONFIG.recordings, "min_seconds", "max_seconds", "pause"),
         in_turn=lambda w: CORPORA[w.corpus].speaker == "auto",
@@ -51,7 +51,7 @@ rule transcribe:
         mem_mb=grown(3000),
         runtime=grown(20, per_shard_minute=2),
     params:
-        beside=lambda w: index_of(w.corpus).beside[w.shard],
+        beside=lambda w: index_of(w.corpus).beside.get(w.shard, ""),
         root=lambda w: corpus_root(CORPORA[w.corpus]).as_posix(),
         corpus=lambda w: section(CORPORA[w.corpus], "kind", "path", "languages"),
         code=code_of("transcribe"),
@@ -140,7 +140,7 @@ rule filter:
         mem_mb=grown(1000),
         runtime=grown(10),
     params:
-        labels=lambda w: index_of(w.corpus).labels[w.shard],
+        labels=lambda w: index_of(w.corpus).labels.get(w.shard, ""),
         corpus=lambda w: section(CORPORA[w.corpus], "kind", "path", "languages", "speaker"),
         quality=section(CONFIG.recordings.quality),
         code=code_of("filter"),
@@ -155,6 +155,7 @@ rule collect:
         cuts=lambda w: of_shards("results/corpora/{corpus}/kept/{shard}.jsonl.gz", [w.corpus]),
         segments=lambda w: of_shards("results/corpora/{corpus}/kept/{shard}.csv", [w.corpus]),
         tables=lambda w: of_shards("results/corpora/{corpus}/audio/{shard}.csv", [w.corpus]),
+        index=lambda w: index_for(w.corpus),
     output:
         recordings="results/corpora/{corpus}/recordings.jsonl.gz",
         supervisions="results/corpora/{corpus}/supervisions.jsonl.gz",

@@ -21,9 +21,11 @@ labels = tell_apart(embeddings, seconds, params.same_speaker, params.speakers, p
 recordings = [paths[cut.recording_id] for cut in cuts]
 begins, ends = (np.array([getattr(cut, key) for cut in cuts]) for key in ("start", "end"))
 table = speakers_table(embeddings, labels, seconds, recordings, begins, ends)
+# of two corpora the first speakers are two people
+table["speaker"] = f"{snakemake.wildcards.corpus}-" + table["speaker"]
 with atomic(snakemake.output.speakers) as temporary:
     table.to_csv(temporary, index=False)
 who = pd.DataFrame({"id": [cut.id for cut in cuts], "speaker": labels})
-who["speaker"] = "speaker-" + (who["speaker"] + 1).astype(str)
+who["speaker"] = table["speaker"].to_numpy()[labels]
 with atomic(snakemake.output.segments) as temporary:
     who.to_csv(temporary, index=False)

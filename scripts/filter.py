@@ -12,7 +12,7 @@ from revoice.corpus.naming import corpus_root
 from revoice.files import atomic
 from revoice.recordings.cuts import read_left_out
 from revoice.recordings.labels import LABELS, read_labels
-from revoice.recordings.select import COLUMNS, judged, kept_cuts, proofread, rows_of
+from revoice.recordings.select import COLUMNS, judged, kept_cuts, proofread, rows_of, uncovered
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
@@ -35,7 +35,7 @@ found = {path: list(of_it) for path, of_it in groupby(rows, key=lambda row: row[
 labels = read_labels(corpus_root(corpus) / LABELS)
 for path, recording in recordings.items():
     if of_it := [label for label in labels if label.recording == path]:
-        found[path] = proofread(found.get(path, []), of_it, recording)
+        found[path] = proofread(found.get(path, []), of_it, recording, corpus)
 language = None if "auto" in corpus.languages else corpus.languages[0]
 quality = QualityConfig(**snakemake.params.quality)
 known = [row for path in recordings for row in judged(found.get(path, []), quality, language)]
@@ -45,7 +45,7 @@ with (
 ):
     for cut in kept_cuts(known, recordings, f"{wildcards.corpus}/{wildcards.shard}"):
         writer.write(cut)
-left_out = read_left_out(given.left_out)
+left_out = uncovered(read_left_out(given.left_out), known)
 table = pd.concat([pd.DataFrame(known, columns=COLUMNS), left_out])[COLUMNS]
 with atomic(snakemake.output.segments) as temporary:
     table.to_csv(temporary, index=False)

@@ -9,7 +9,9 @@ from revoice.workflow.scripts import script_logging
 script_logging(snakemake)
 page = Path(snakemake.output.page)
 segments = read_segments(snakemake.input.segments)
-segments = segments[segments["audio"] != ""]
 # results/corpora/{corpus}/audio/…, as seen from the page
-segments["audio"] = [Path(audio).relative_to(page.parent).as_posix() for audio in segments["audio"]]
+segments["audio"] = [
+    Path(audio).relative_to(page.parent).as_posix() if audio else "" for audio in segments["audio"]
+]
+segments["status"] = segments["status"].where(segments["status"].isin(["ok", "bad"]), "")
 write_labels_page(segments, snakemake.wildcards.corpus, page)

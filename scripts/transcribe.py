@@ -10,13 +10,14 @@ from revoice.corpus.files import usable_by_id
 from revoice.corpus.transcripts import text_beside
 from revoice.files import atomic, read_json
 from revoice.recordings.heard import supervise
+from revoice.recordings.judge import whisper_code
 from revoice.recordings.transcribe import load_hear
 from revoice.workflow.scripts import script_logging
 
 script_logging(snakemake)
 corpus, root = CorpusConfig(**snakemake.params.corpus), Path(snakemake.params.root)
 choice, paths = read_json(snakemake.input.recognizer), usable_by_id(Path(snakemake.input.table))
-language = None if "auto" in corpus.languages else corpus.languages[0].split("-")[0]
+language = None if "auto" in corpus.languages else whisper_code(corpus.languages[0])
 
 
 @cache
@@ -36,7 +37,7 @@ def transcript(recording):
     text, why = text_beside(root / paths[recording])
     if not text and "is not UTF-8" in why:
         logging.warning("%s: %s: it is recognised instead", paths[recording], why)
-    return text or None
+    return text.strip() or None
 
 
 cuts = CutSet.from_jsonl_lazy(snakemake.input.cuts)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from revoice.config import CorpusConfig
 from revoice.corpus.asterisk import asterisk_index
-from revoice.corpus.naming import corpus_root, slug
+from revoice.corpus.naming import LANGUAGE, corpus_root, slug
 from revoice.corpus.table import read_table
 from revoice.files import atomic, read_json, sha256, write_json
 from revoice.recordings.labels import LABELS, label_lines
@@ -35,8 +35,8 @@ AUDIO_SUFFIXES = frozenset(
 )
 TRANSCRIPTS = (".txt", ".trans.tsv", ".book.tsv", "metadata.csv")  # what transcripts are read from
 # And those of raw recordings: subtitles, labels of programs that show sound, what was proofread
-BESIDE = (".txt", ".srt", ".SRT", ".vtt", ".VTT", ".TextGrid", ".textgrid", LABELS)
-TAGGED = re.compile(r"\.[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$")  # `talk.en.srt`
+BESIDE = (".txt", ".srt", ".vtt", ".textgrid", LABELS)
+TAGGED = re.compile(rf"\.(?:{LANGUAGE}|normalized)$", re.IGNORECASE)  # `talk.en.srt`
 # To estimate durations from sizes: exact enough to fill shards, and free.
 BYTES_PER_SECOND = {".wav": 48000, ".wave": 48000, ".aiff": 48000, ".flac": 25000, ".g722": 8000}
 ASTERISK_SECONDS = 2.7  # of a prompt on average: sizes are not known before the fetch
@@ -75,6 +75,8 @@ def scan(corpus: CorpusConfig) -> tuple[list[AudioFile], list[str]]:
             files, texts = _walk(root, corpus.subsets)
         case "recordings":
             files, texts = _walk(root, corpus.subsets, read=BESIDE)
+            if corpus.subsets and (root / LABELS).is_file():
+                texts.append(_line(LABELS, (root / LABELS).stat()))
     if not files:
         raise ValueError(f"{path} holds no audio ({' '.join(sorted(AUDIO_SUFFIXES))})")
     for file in files:
@@ -145,7 +147,7 @@ def _walk(
                 elif name[name.rfind(".") :].lower() in AUDIO_SUFFIXES:
                     files.append(_stamped(path, entry))
                 elif (
-                    name.endswith(read)
+                    name.lower().endswith(read)
                     and not name.endswith(unread)
                     and entry.is_file()
                     and _listable(path)

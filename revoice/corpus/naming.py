@@ -7,6 +7,7 @@ from pathlib import Path
 
 from revoice.config import CorpusConfig
 
+LANGUAGE = r"[a-z]{2,3}(?:[-_][\w-]+)?"  # in a file's name: en, pt-BR, en-orig
 SPACE = re.compile(r"\s")
 ASTERISK_ROOT = Path("data/asterisk")
 

@@ -64,9 +64,10 @@ def split_of(
     """
 
     def key(path: str, of: Transcript) -> str:
-        if corpus.splits or config.by in {None, "text"}:
-            return text_key(of.text)
-        return of.speaker if config.by == "speaker" else path
+        if config.by == "recording":
+            return path
+        by_speaker = config.by == "speaker" and not corpus.splits
+        return of.speaker if by_speaker else text_key(of.text)
 
     named: dict[str, Split] = {}
     if corpus.splits:

@@ -1,5 +1,6 @@
 """What is spoken to judge a model, with which recording as the voice prompt, and its files."""
 
+import hashlib
 import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ from revoice.text.framing import frame, frame_lengths
 
 log = logging.getLogger(__name__)
 
+LONGEST = 200  # bytes of a file's name, of 255, without what is added to it
 SPOKEN = ["id", "text", "language", "speaker", "prompt_id", "recording", "prompt"]
 SPOKEN += ["reconstruction", "synthesis", "seed", "ended", "frames"]
 
@@ -126,6 +128,13 @@ def choose_utterances(
     return utterances
 
 
+def file_name(name: str) -> str:
+    """The name, or, where it is too long for a file and what is added to it, a shorter one."""
+    if len(name.encode()) <= LONGEST:
+        return name
+    return f"{name[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
 def write_spoken(
     folder: str | Path,
     utterances: Sequence[Utterance],
@@ -146,25 +155,28 @@ def write_spoken(
         soundfile.write(path, codec.decode(codes), codec.sample_rate, subtype="PCM_16")
         return path.as_posix()
 
-    def recorded(cut: Cut, name: str) -> str:
+    written = set[Path]()  # prompts serve many
+
+    def recorded(cut: Cut, end: str) -> str:
         if cut.duration == cut.recording.duration:
             return str(cut.recording.sources[0].source)
-        path = folder / f"{name}.wav"
-        if not path.exists():  # prompts serve many
+        path = folder / f"{file_name(cut.id)}-{end}.wav"
+        if path not in written:
             soundfile.write(path, cut.load_audio()[0], cut.sampling_rate, subtype="PCM_16")
+        written.add(path)
         return path.as_posix()
 
     rows = []
     for utterance, *results in zip(utterances, *spoken.values(), strict=True):
-        name, cut, prompt = utterance.id, utterance.cut, utterance.prompt
+        cut, prompt, stem = utterance.cut, utterance.prompt, file_name(utterance.id)
         known = {c: getattr(utterance, c) for c in ("id", "text", "language", "speaker")} | {
             "prompt_id": prompt.id,
-            "recording": recorded(cut, f"{name}-recording") if cut else None,
-            "prompt": recorded(prompt, f"{prompt.id}-prompt"),
-            "reconstruction": decoded(cut.load_codes(), f"{name}-codec") if cut else None,
+            "recording": recorded(cut, "recording") if cut else None,
+            "prompt": recorded(prompt, "prompt"),
+            "reconstruction": decoded(cut.load_codes(), f"{stem}-codec") if cut else None,
         }
         for number, (seed, result) in enumerate(zip(spoken, results, strict=True)):
-            frames, file = len(result.codes), f"{name}-seed{seed}" if number else name
+            frames, file = len(result.codes), f"{stem}-seed{seed}" if number else stem
             if not frames:
                 log.warning("%s: EOS at the first step, nothing is spoken", file)
             elif not result.ended:

@@ -1,6 +1,7 @@
 """Segments of recordings as cuts: found by voice detection, or as a subtitle file has them."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,22 +24,29 @@ from revoice.recordings.subtitles import (
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ["recording", "begin", "end", "text", "criterion", "reason"]  # of what is left out
+COLUMNS = "recording begin end text criterion reason audio".split()  # of what is left out
 IN_TURN = 0.3  # seconds after which another one may be speaking
-DIGITS = 2  # of seconds: whole samples, and what people can write
+
+
+def hundredths(seconds: float) -> int:
+    """The time of a segment in hundredths of a second: whole samples, and what people can write."""
+    return math.floor(100 * seconds + 0.5)
 
 
 def segment_id(recording_id: str, begin: float, end: float) -> str:
     """What a segment is called: its recording, and its times in hundredths of a second."""
-    return f"{recording_id}-{round(100 * begin):07d}-{round(100 * end):07d}"
+    return f"{recording_id}-{hundredths(begin):07d}-{hundredths(end):07d}"
+
+
+def last(recording: Recording) -> float:
+    """The last hundredth of a second that a recording has."""
+    return math.floor(100 * recording.duration + 1e-6) / 100
 
 
 def cut_of(recording: Recording, begin: float, end: float, shard: str) -> MonoCut:
     """A segment of a recording, from begin to end in seconds, without a supervision."""
-    begin = max(round(begin, DIGITS), 0.0)
-    end = min(round(end, DIGITS), recording.duration)
-    name = segment_id(recording.id, begin, end)
-    length = round(end - begin, 8)
+    begin, end = hundredths(begin) / 100, min(hundredths(end) / 100, last(recording))
+    name, length = segment_id(recording.id, begin, end), round(end - begin, 2)
     return MonoCut(name, begin, length, 0, recording=recording, custom={"shard": shard})
 
 
@@ -73,7 +81,7 @@ def segment(
     )
     cuts = [cut for of_recording, _ in found for cut in of_recording]
     rows = [
-        {"recording": paths[recording.id], **row}
+        {"recording": paths[recording.id], "audio": recording.sources[0].source, **row}
         for recording, (_, left) in zip(recordings, found, strict=True)
         for row in left
     ]
@@ -83,7 +91,8 @@ def segment(
 
 def read_left_out(path: str | Path) -> pd.DataFrame:
     """The table of what is no segment, as `segment` gives it."""
-    return pd.read_csv(path, dtype=dict.fromkeys(("recording", "text"), str), **TEXTS).fillna("")
+    texts = dict.fromkeys(("recording", "text", "criterion", "reason", "audio"), str)
+    return pd.read_csv(path, dtype=texts, **TEXTS).fillna(dict.fromkeys(texts, ""))
 
 
 Found = tuple[list[MonoCut], list[dict[str, object]]]  # cuts, and rows of what is left out
@@ -119,10 +128,13 @@ def _of_subtitles(
         key, limit = ("min", config.min_seconds) if short else ("max", config.max_seconds)
         reason = f"lasts {length:.2f} s, recordings.{key}_seconds is {limit:g}"
         left.append(_row(line.begin, line.end, line.text, "length", reason))
+    if not cuts and not left:
+        reason = "its subtitles have nothing that is said"
+        left.append(_row(0.0, recording.duration, "", "subtitles", reason))
     return cuts, left
 
 
 def _row(begin: float, end: float, text: str, criterion: str, reason: str) -> dict[str, object]:
     """What is left out of a recording, and why."""
-    times = {"begin": round(begin, DIGITS), "end": round(end, DIGITS)}
+    times = {"begin": hundredths(begin) / 100, "end": hundredths(end) / 100}
     return {**times, "text": text, "criterion": criterion, "reason": reason}

@@ -10,9 +10,17 @@ import pandas as pd
 from revoice.config_recordings import QualityConfig
 
 FOREIGN = 0.8  # probability from which on a language is another one than is said
+SHORTEST = 0.1  # seconds that are left of a label in its recording
 UNSURE = 0.5  # below it the language of a segment is not known, where it was not said
+CODES = {"cmn": "zh", "nb": "no", "fil": "tl", "iw": "he", "ji": "yi"}  # that Whisper lacks
 # What a sign of a script without an alphabet counts in letters: about what its phonemes are.
 LETTERS = {"CJK": 3, "HIRAGANA": 2, "KATAKANA": 2, "HANGUL": 2}
+
+
+def whisper_code(language: str) -> str:
+    """A language as Whisper calls it: `en_GB` is `en`, and `cmn` is `zh`."""
+    bare = language.replace("_", "-").split("-")[0].lower()
+    return CODES.get(bare, bare)
 
 
 def letters(text: str) -> int:
@@ -28,11 +36,17 @@ def judge(
     """The criterion that leaves a segment out, and the reason in words; "", "" where it is kept.
 
     Args:
-        segment: `text`, `status`; where measured (else absent or NaN) `confidence`, `matched`,
+        segment: `begin`, `end`, `text`, `language`, `status`; where measured (else absent or NaN) `confidence`, `matched`,
             `found` and `sureness` (of a language), `rate` (letters a second), `dnsmos`, `snr` (dB),
             `clipping` (share), `bandwidth` (Hz).
         language: what it should be in; None: whatever it is in, if that is known.
     """
+    if segment["status"] == "replaced":
+        return "replaced", "labels.tsv has another segment in its time"
+    if segment["end"] - segment["begin"] < SHORTEST:
+        return "labels", "its times in labels.tsv are beyond the end of the recording"
+    if not segment["language"]:
+        return "language", "nothing beside it says what language it is in"
     if segment["status"] == "bad":
         return "bad", "labels.tsv says that it is bad"
     if segment["status"] != "ok":  # a text that was proofread is right
@@ -59,7 +73,7 @@ def hours(table: pd.DataFrame) -> pd.DataFrame:
 
     `table` has `begin` and `end` in seconds and `criterion`, "" of what is kept.
     """
-    length = (table["end"] - table["begin"]) / 60
+    length = (table["end"].astype(float) - table["begin"].astype(float)) / 60
     found = length.groupby(table["criterion"].fillna("")).agg(["size", "sum"])
     found.columns = pd.Index(["segments", "minutes"])
     if "" not in found.index:
@@ -90,7 +104,7 @@ def _of_language(segment: Mapping[str, Any], language: str | None) -> str:
     if language is None:
         unsure = sureness < UNSURE
         return f"its language is not clear: {found}, {sureness:.2f}" if unsure else ""
-    said = language.split("-")[0]
+    said = whisper_code(language)
     if found != said and sureness >= FOREIGN:
         return f"is in {found} ({sureness:.2f}), not in {said}"
     return ""

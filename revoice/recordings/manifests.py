@@ -1,7 +1,8 @@
 """Manifests of the segments that are kept, split so that whole recordings stay together."""
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -12,18 +13,23 @@ from lhotse import CutSet
 from lhotse.cut import MonoCut
 
 from revoice.config import CorpusConfig, Split, SplitConfig
-from revoice.corpus.files import Files
+from revoice.corpus.files import Files, usable_by_id
 from revoice.corpus.manifests import HELD_OUT, write_splits
 from revoice.corpus.ondisk import OnDisk
 from revoice.corpus.split import split_of
 from revoice.corpus.transcripts import Transcript
 from revoice.files import TEXTS, atomic, scratch
 from revoice.recordings.judge import hours
+from revoice.recordings.labels import Label
+
+log = logging.getLogger(__name__)
 
 FEW = 3  # recordings: fewer than these are parted themselves
 STRETCHES = 20  # of all recordings together, if they are few
 SHORTEST_STRETCH = 30.0  # seconds
-TEXT_COLUMNS = "id recording text speaker language source status criterion reason audio".split()
+TEXT_COLUMNS = (
+    "id recording text speaker language source status labelled criterion reason audio".split()
+)
 
 
 class Kept(NamedTuple):
@@ -41,8 +47,27 @@ def read_segments(path: str | Path) -> pd.DataFrame:
     return table.fillna(dict.fromkeys(texts, ""))
 
 
+def _elsewhere(labels: Sequence[Label], paths: set[str]) -> pd.DataFrame:
+    """Rows of labels whose recordings are not among these."""
+    reason = "labels.tsv names a recording that is not here, or was rejected"
+    rows = [
+        {**label._asdict(), "labelled": label.speaker, "criterion": "labels", "reason": reason}
+        for label in labels
+        if label.recording not in paths
+    ]
+    for path in {row["recording"] for row in rows}:
+        log.warning("labels.tsv: there is no recording %s", path)
+    columns = [*Label._fields, "id", "labelled", "criterion", "reason", "audio"]
+    return pd.DataFrame(rows, columns=columns).fillna("")
+
+
 def write_kept(
-    name: str, corpus: CorpusConfig, config: SplitConfig, shards: Mapping[str, Kept], folder: Path
+    name: str,
+    corpus: CorpusConfig,
+    config: SplitConfig,
+    shards: Mapping[str, Kept],
+    labels: Sequence[Label],
+    folder: Path,
 ) -> None:
     """Write the manifests of `write_splits`, and what became of all files and segments.
 
@@ -50,13 +75,17 @@ def write_kept(
     `hours.csv`, what is kept and lost by criterion, `files.csv` and `rejected.csv`.
 
     Recordings are in one split as a whole (`split.by` null or `recording`); of fewer than three,
-    stretches are. Raises ValueError where nothing is left.
+    stretches are. Of `labels`, those of no recording that is here are rows of `segments.csv`, too.
+
+    Raises ValueError where nothing is left.
     """
     config = config.model_copy(update={"by": config.by or "recording"})
     tables = {shard: read_segments(kept.segments) for shard, kept in sorted(shards.items())}
-    everything = pd.concat(tables.values(), ignore_index=True)
+    paths = {i: p for kept in shards.values() for i, p in usable_by_id(kept.files).items()}
+    everything = pd.concat([*tables.values(), _elsewhere(labels, set(paths.values()))])
+    everything = everything.reset_index(drop=True)
     cuts = partial(_cuts, shards)
-    unit = _units(cuts, dict(zip(everything["id"], everything["recording"], strict=True)))
+    unit = _units(cuts, paths)
 
     def said() -> Iterator[tuple[str, Transcript]]:
         return ((unit(cut), _transcript(cut)) for of_shard in cuts() for cut in of_shard)
@@ -100,7 +129,7 @@ def _units(
     stretch = max(sum(lasting.values()) / STRETCHES, SHORTEST_STRETCH)
 
     def unit(cut: MonoCut) -> str:
-        path = paths[cut.id]
+        path = paths[cut.recording_id]
         return path if len(lasting) >= FEW else f"{path}#{int(cut.start // stretch)}"
 
     return unit

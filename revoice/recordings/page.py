@@ -14,7 +14,7 @@ import pandas as pd
 
 from revoice.files import atomic
 
-TEXTS = ("recording", "audio", "text", "speaker", "language", "reason", "status")
+TEXTS = ("recording", "audio", "text", "speaker", "language", "reason", "status", "labelled")
 TIMES = ("begin", "end")
 NUMBERS = {  # column -> title, decimals, what the number is multiplied by, unit
     "confidence": ("Confidence", 2, 1, ""),
@@ -36,8 +36,8 @@ def write_labels_page(table: pd.DataFrame, title: str, path: Path) -> None:
             `audio` (path of its WAV relative to the page's folder), `begin` and `end` in seconds,
             `text`, `speaker`, `language`, `confidence` (0 to 1), `dnsmos`, `snr` in dB, `bandwidth`
             in Hz, `clipping` (share of samples), `rate` in symbols per second, `reason` why it is
-            left out ("" where it is not), `status` that `labels.tsv` gives it ("", "ok" or "bad").
-            A number may be NaN.
+            left out ("" where it is not), `status` ("", "ok" or "bad") and `labelled` (the speaker)
+            that `labels.tsv` gives it. A number may be NaN.
         title: of the corpus. A browser keeps what was not saved yet under this name, together with
             a digest of the recordings, begins and ends.
         path: of the page.
@@ -85,7 +85,7 @@ def _number(value: Any) -> float | None:
 
 def _address(path: str) -> str:
     """A relative path as a link: a name may have what means something else in one."""
-    return quote(os.fsencode(PurePath(path).as_posix()))
+    return quote(os.fsencode(PurePath(path).as_posix())) if path else ""
 
 
 def _summary(table: pd.DataFrame) -> dict[str, Any]:

@@ -7,13 +7,18 @@ import codecs
 import html
 import os
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 from praatio.utilities.errors import PraatioException
 from praatio.utilities.textgrid_io import parseTextgridStr
 from pysubs2 import Pysubs2Error, SSAFile
+
+from revoice.corpus.naming import LANGUAGE
 
 SUFFIXES = (".srt", ".vtt", ".TextGrid", ".txt")  # in the order of preference
 LARGEST = 64 << 20  # bytes: a day's words and their times take less
@@ -23,7 +28,7 @@ ROWS = 9  # of a caption that may stay on the screen
 OVERLAP = 0.1  # seconds that two lines may share: times are not exact
 BEYOND = 0.5  # seconds that a line may end after the recording
 
-LANGUAGE = re.compile(r"[a-z]{2,3}(?:[-_][\w-]+)?", re.IGNORECASE)  # en, pt-BR, en-orig
+TAG = re.compile(LANGUAGE, re.IGNORECASE)
 LABEL = re.compile(r"(-?\d+(?:\.\d+)?)\t(-?\d+(?:\.\d+)?)(?:\t(.*))?$")
 KARAOKE = re.compile(r"<[\d:.,]+>")
 VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
@@ -48,7 +53,7 @@ class Line(NamedTuple):
 
 
 def subtitles_beside(recording: Path) -> Path | None:
-    """The file with what is said in `recording`, None where there is none; it lists the folder.
+    """The file with what is said in `recording`, None where there is none.
 
     Its name is the recording's with one of `SUFFIXES`, large letters or small, or with a language
     before that, as youtube-dl writes it. A .txt counts where it is a label track. What has another
@@ -58,7 +63,9 @@ def subtitles_beside(recording: Path) -> Path | None:
         ValueError: there are several languages of a kind, and none is named as the original.
     """
     stem = recording.stem
-    names = sorted(name for name in os.listdir(recording.parent) if name.startswith(f"{stem}."))
+    listed = _names(recording.parent, recording.parent.stat().st_mtime_ns)
+    first = bisect_left(listed, f"{stem}.")
+    names = list(takewhile(lambda name: name.startswith(f"{stem}."), islice(listed, first, None)))
     others = {Path(name).stem for name in names if Path(name).suffix == recording.suffix}
     paths = [
         recording.with_name(name)
@@ -81,9 +88,15 @@ def subtitles_beside(recording: Path) -> Path | None:
     return None
 
 
+@lru_cache(maxsize=8)
+def _names(folder: Path, changed: int) -> list[str]:
+    """What is in a folder, sorted; listed once, and again when the folder has changed."""
+    return sorted(os.listdir(folder))
+
+
 def _is_named(name: str, stem: str) -> bool:
     """Whether a name without suffix is a recording's, or that and a language."""
-    return name == stem or bool(LANGUAGE.fullmatch(name.removeprefix(f"{stem}.")))
+    return name == stem or bool(TAG.fullmatch(name.removeprefix(f"{stem}.")))
 
 
 def is_labels(path: Path) -> bool:

@@ -20,7 +20,7 @@ LATE = 0.05  # seconds that a word's end may be too late
 BATCH = 4  # windows
 BEAMS = 5
 FRAMES = 3000  # of 10 ms, that Whisper always sees
-SURE = 0.8  # probability from which on a language counts as found
+OPENING = tuple("\"'“‘¿¡([{«")
 
 Samples = NDArray[np.float32]
 
@@ -112,11 +112,26 @@ def _written(
     ]
     aligned = model.find_alignment(tokenizer, tokens, encoded, frames)
     for row in rows:
-        yield [
+        yield _with_marks(
             Word(word["word"], float(word["start"]), float(word["end"]), float(word["probability"]))
             for word in aligned[row]
-            if word["word"].strip()
-        ]
+        )
+
+
+def _with_marks(words: Iterable[Word]) -> list[Word]:
+    """Words with the marks that Whisper puts between them; a mark alone is no word."""
+    marked: list[Word] = []
+    before = ""  # what opens the next word
+    for word in words:
+        mark = word.text.strip()
+        if any(sign.isalnum() for sign in mark):
+            marked.append(word._replace(text=f" {before}{mark}" if before else word.text))
+            before = ""
+        elif mark.endswith(OPENING):
+            before += mark
+        elif marked:
+            marked[-1] = marked[-1]._replace(text=marked[-1].text + mark)
+    return marked
 
 
 class Place(NamedTuple):
@@ -171,9 +186,9 @@ def _heard_together(windows: list[list[Cut]], hear: Hear, language: str | None) 
                 alone.append(len(segments))
             segments.append(part)
     cuts = [cut for window in windows for cut in window]
-    if alone:
-        again = hear([_sound(cuts[i]) for i in alone], language)
-        for i, heard in zip(alone, again, strict=True):
+    for at in range(0, len(alone), BATCH):
+        some = alone[at : at + BATCH]
+        for i, heard in zip(some, hear([_sound(cuts[i]) for i in some], language), strict=True):
             segments[i] = heard
     return segments
 

@@ -31,9 +31,11 @@ READS = {
     "describe_voices": "synthetic.names synthetic.record",
     "manifests": "corpus.files corpus.manifests corpus.naming corpus.ondisk corpus.shards "
     "corpus.split corpus.table corpus.transcripts",
-    "segment": "corpus.audio corpus.files recordings.cuts recordings.segments recordings.subtitles",
+    "segment": "corpus.audio corpus.files corpus.naming recordings.cuts recordings.segments "
+    "recordings.subtitles",
     "transcribe": "codec.cuts corpus.files corpus.transcripts evaluation.normalize "
-    "evaluation.recognizers recordings.given recordings.heard recordings.transcribe "
+    "evaluation.recognizers recordings.given recordings.heard recordings.judge "
+    "recordings.transcribe "
     "evaluation/english.json",
     "assess": "codec.cuts corpus.audio evaluation.measures evaluation.recognizers "
     "recordings.assess",

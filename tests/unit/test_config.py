@@ -95,15 +95,18 @@ def test_unknown_key_like_no_other_lists_the_keys() -> None:
 
 
 def test_section_named_like_a_key_of_its_own() -> None:
-    message = complaint(corpora__kind={"kind": "folder", "path": "x", "speakers": "me"})
-    assert "corpora.kind.speakers is not a key here. Did you mean speaker" in message
+    message = complaint(corpora__kind={"kind": "folder", "path": "x", "speeker": "me"})
+    assert "corpora.kind.speeker is not a key here. Did you mean speaker" in message
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
         ({"split__dev": 2}, "split.dev = 2: Input should be less than 1"),
-        ({"split__by": "words"}, "split.by = 'words': Input should be 'text' or 'speaker'"),
+        (
+            {"split__by": "words"},
+            "split.by = 'words': Input should be 'text', 'speaker' or 'recording'",
+        ),
         ({"audio__loudness": "loud"}, "audio.loudness = 'loud': Input should be a valid number"),
         ({"experiments__demo__ar__lr": -1}, "experiments.demo.ar.lr = -1: Input should be greater"),
         ({"corpora__mine__languages": "en"}, "corpora.mine.languages = 'en': Input should be a"),

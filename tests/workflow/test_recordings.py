@@ -130,7 +130,7 @@ def test_a_text_that_is_proofread(folder: Path, snakemake: Snakemake) -> None:
 
 def test_proofread_segments_keep_their_times(folder: Path, snakemake: Snakemake) -> None:
     mend(folder)
-    labels = pd.read_csv(folder / "podcasts/labels.tsv", sep="\t")
+    labels = pd.read_csv(folder / "podcasts/labels.tsv", sep="\t", keep_default_na=False)
     row = labels.iloc[0]
     snakemake(
         folder,

@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 
 from revoice.config_recordings import QualityConfig
-from revoice.recordings.judge import hours, judge, letters
+from revoice.recordings.judge import hours, judge, letters, whisper_code
 
 GOOD: dict[str, Any] = {
+    "begin": 1.0,
+    "end": 4.0,
+    "language": "en",
     "text": "Good morning.",
     "status": "",
     "confidence": 0.9,
@@ -32,6 +35,8 @@ LEFT_OUT = {
     "snr": ({"snr": 6.0}, "snr 6, recordings.quality.snr is 15"),
     "clipping": ({"clipping": 0.2}, "clipping 0.2, recordings.quality.clipping is 0.005"),
     "bad": ({"status": "bad"}, "labels.tsv"),
+    "replaced": ({"status": "replaced"}, "labels.tsv has another segment"),
+    "labels": ({"end": 1.05}, "beyond the end of the recording"),
 }
 OF_TEXT = {"language", "confidence", "matched", "rate"}  # what proofreading settles
 
@@ -62,7 +67,15 @@ def test_null_leaves_a_measure_out(criterion: str) -> None:
 
 
 def test_what_was_not_measured_is_not_held_against_one() -> None:
-    assert judge({"text": "Good morning.", "status": ""}, QualityConfig(), "en") == ("", "")
+    row = {key: GOOD[key] for key in ("begin", "end", "text", "language", "status")}
+    assert judge(row, QualityConfig(), "en") == ("", "")
+
+
+@pytest.mark.parametrize("language", ["en", "en-us", "en_GB", "EN"])
+def test_languages_as_whisper_calls_them(language: str) -> None:
+    assert judge(GOOD, QualityConfig(), language) == ("", "")
+    assert whisper_code("cmn") == "zh"
+    assert whisper_code("nb") == "no"
 
 
 def test_another_language_has_to_be_sure() -> None:

@@ -24,7 +24,8 @@ TRICKY = """</script><b>"bold"</b> & it's \u2028 <!-- שלום"""
 SHOWN = TRICKY.replace("\u2028", " ")  # the break would end the row of labels.tsv
 MEASURED = {"dnsmos": 3.1, "snr": 25.0, "bandwidth": 7900.0, "clipping": 0.0, "rate": 14.2}
 SEGMENTS = [
-    {"begin": 0.0, "end": 1.25, "text": "One.", "confidence": 0.9, "status": "ok"},
+    {"begin": 0.0, "end": 1.25, "text": "One.", "confidence": 0.9}
+    | {"status": "ok", "labelled": "anna"},
     {"begin": 2.0, "end": 3.1, "text": "Two.", "confidence": 0.3, "speaker": "bea"},
     {"begin": 4.0, "end": 5.5, "text": TRICKY, "confidence": np.nan, "snr": np.inf},
     {"begin": 6.0, "end": 7.0, "text": "", "confidence": 0.5}
@@ -35,7 +36,7 @@ SEGMENTS = [
 
 def table(segments: list[dict[str, Any]] = SEGMENTS) -> pd.DataFrame:
     usual = {"recording": "long one.mp3", "audio": AUDIO, "speaker": "anna", "language": "en"}
-    usual |= {"reason": "", "status": ""}
+    usual |= {"reason": "", "status": "", "labelled": ""}
     return pd.DataFrame([usual | MEASURED | segment for segment in segments])
 
 
@@ -95,8 +96,8 @@ def test_what_was_changed_is_saved_with_what_was_proofread_before(
         assert not tab.visit.complaints
     assert labels == {
         ("long one.mp3", 0.0): Label("long one.mp3", 0.0, 1.25, "ok", "anna", "One."),
-        ("long one.mp3", 2.0): Label("long one.mp3", 2.0, 3.1, "ok", "bea", "Zwei und zwanzig."),
-        ("long one.mp3", 6.0): Label("long one.mp3", 6.0, 7.0, "bad", "anna", ""),
+        ("long one.mp3", 2.0): Label("long one.mp3", 2.0, 3.1, "ok", "", "Zwei und zwanzig."),
+        ("long one.mp3", 6.0): Label("long one.mp3", 6.0, 7.0, "bad", "", ""),
         ("other.mp3", 3.0): Label("other.mp3", 3.0, 4.0, "ok", "carl", "Five."),
     }
 

@@ -88,6 +88,13 @@ def test_what_was_missed_is_heard_again_alone(tmp_path: Path) -> None:
     assert asked == [1, 1]
 
 
+def test_a_mark_alone_is_no_word() -> None:
+    heard = [" “", "Hello", " ,", " you", " .", " -", " Bye", "!"]
+    words = module._with_marks(Word(text, i, i + 1, 0.5) for i, text in enumerate(heard))
+    assert [word.text for word in words] == [" “Hello,", " you.-", " Bye!"]
+    assert [word.begin for word in words] == [1, 3, 6]
+
+
 def test_text_and_confidence() -> None:
     heard = Heard([Word(" Hello,", 0, 1, 0.5), Word(" you.", 1, 2, 1.0)], "en", 0.9)
     assert heard.text == "Hello, you."
