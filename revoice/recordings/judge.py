@@ -36,9 +36,9 @@ def judge(
     """The criterion that leaves a segment out, and the reason in words; "", "" where it is kept.
 
     Args:
-        segment: `begin`, `end`, `text`, `language`, `status`; where measured (else absent or NaN) `confidence`, `matched`,
-            `found` and `sureness` (of a language), `rate` (letters a second), `dnsmos`, `snr` (dB),
-            `clipping` (share), `bandwidth` (Hz).
+        segment: `begin`, `end`, `text`, `language`, `status`; where measured (else absent or NaN)
+            `confidence`, `matched`, `found` and `sureness` (of a language), `rate` (letters a
+            second), `dnsmos`, `snr` (dB), `clipping` (share), `bandwidth` (Hz).
         language: what it should be in; None: whatever it is in, if that is known.
     """
     if segment["status"] == "replaced":
