@@ -150,8 +150,36 @@ rule filter:
         "../scripts/filter.py"
 
 
+# What `collect` would fail for, which loses what it had made: told before.
+rule check_kept:
+    input:
+        cuts=lambda w: of_shards("results/corpora/{corpus}/kept/{shard}.jsonl.gz", [w.corpus]),
+        segments=lambda w: of_shards("results/corpora/{corpus}/kept/{shard}.csv", [w.corpus]),
+        index=lambda w: index_for(w.corpus),
+    output:
+        checked=touch("results/corpora/{corpus}/kept.done"),
+    log:
+        "logs/check_kept/{corpus}.log",
+    benchmark:
+        "results/benchmarks/check_kept/{corpus}.tsv"
+    localrule: True
+    conda:
+        "../envs/recordings.yaml"
+    resources:
+        mem_mb=grown(1000),
+        runtime=grown(10),
+    params:
+        corpus=lambda w: section(CORPORA[w.corpus], "kind", "path"),
+        code=code_of("check_kept"),
+    message:
+        "{wildcards.corpus}: whether any segment is left"
+    script:
+        "../scripts/check_kept.py"
+
+
 rule collect:
     input:
+        checked="results/corpora/{corpus}/kept.done",
         cuts=lambda w: of_shards("results/corpora/{corpus}/kept/{shard}.jsonl.gz", [w.corpus]),
         segments=lambda w: of_shards("results/corpora/{corpus}/kept/{shard}.csv", [w.corpus]),
         tables=lambda w: of_shards("results/corpora/{corpus}/audio/{shard}.csv", [w.corpus]),

@@ -16,5 +16,5 @@ files = zip(given.cuts, given.segments, given.tables, strict=True)
 shards = {Path(one[2]).stem: Kept(*map(Path, one)) for one in files}
 folder = Path(snakemake.output.train).parent
 split = SplitConfig(**snakemake.params.split)
-write_kept(snakemake.wildcards.corpus, corpus, split, shards, labels, folder)
+write_kept(corpus, split, shards, labels, folder)
 remove_gone(folder, shards)

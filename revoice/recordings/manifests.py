@@ -62,7 +62,6 @@ def _elsewhere(labels: Sequence[Label], paths: set[str]) -> pd.DataFrame:
 
 
 def write_kept(
-    name: str,
     corpus: CorpusConfig,
     config: SplitConfig,
     shards: Mapping[str, Kept],
@@ -76,8 +75,7 @@ def write_kept(
 
     Recordings are in one split as a whole (`split.by` null or `recording`); of fewer than three,
     stretches are. Of `labels`, those of no recording that is here are rows of `segments.csv`, too.
-
-    Raises ValueError where nothing is left.
+    `check_kept` has said that something is left.
     """
     config = config.model_copy(update={"by": config.by or "recording"})
     tables = {shard: read_segments(kept.segments) for shard, kept in sorted(shards.items())}
@@ -90,8 +88,6 @@ def write_kept(
     def said() -> Iterator[tuple[str, Transcript]]:
         return ((unit(cut), _transcript(cut)) for of_shard in cuts() for cut in of_shard)
 
-    if next(said(), None) is None:
-        raise ValueError(_nothing_left(name, everything))
     split = split_of(said, corpus, config)
     splits: dict[str, Split | None] = {}
 
@@ -135,15 +131,19 @@ def _units(
     return unit
 
 
-def _nothing_left(name: str, segments: pd.DataFrame) -> str:
+def check_kept(name: str, cuts: Sequence[Path], tables: Sequence[Path]) -> None:
+    """Raise ValueError, with the commonest reason, where no segment of any shard is kept."""
+    if any(True for path in cuts for _ in CutSet.from_jsonl_lazy(path)):
+        return
+    segments = pd.concat([read_segments(path) for path in tables], ignore_index=True)
     if not len(segments):
-        return (
+        raise ValueError(
             f"corpora.{name}: there is nothing to take segments of. Why files were rejected is in "
             f"results/corpora/{name}/audio/*.csv."
         )
     most = hours(segments).iloc[1]
     example = segments[segments["criterion"] == most["criterion"]].iloc[0]
-    return (
+    raise ValueError(
         f"corpora.{name}: none of {len(segments)} segments is left. {most['segments']} are left "
         f"out for one reason, first {example['recording']} at {example['begin']:g} s: "
         f"{example['reason']}. All are in results/corpora/{name}/kept/*.csv; thresholds are keys "

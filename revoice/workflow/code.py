@@ -42,6 +42,7 @@ READS = {
     "diarize": "corpus.files recordings.diarize",
     "filter": "corpus.files corpus.naming recordings.cuts recordings.judge recordings.labels "
     "recordings.select",
+    "check_kept": "corpus.naming recordings.judge recordings.labels recordings.manifests",
     "collect": "corpus.files corpus.manifests corpus.naming corpus.ondisk corpus.shards "
     "corpus.split corpus.transcripts recordings.judge recordings.labels recordings.manifests",
     "proofread": "recordings.manifests recordings.page recordings/templates/labels.html.j2",

@@ -158,6 +158,9 @@ def test_a_threshold_that_leaves_nothing_is_named(folder: Path, snakemake: Snake
     )
     assert made.returncode != 0
     assert "recordings.quality.dnsmos is 4.9" in made.output
+    # and nothing is lost by it
+    planned = snakemake(folder, "-n", config=config()).succeeded()
+    assert not BEFORE & set(planned.rules)
 
 
 def test_a_recording_more(folder: Path, snakemake: Snakemake) -> None:

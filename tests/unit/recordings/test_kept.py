@@ -13,7 +13,7 @@ from revoice.corpus.audio import Source
 from revoice.corpus.manifests import HELD_OUT
 from revoice.recordings.cuts import cut_of
 from revoice.recordings.labels import Label
-from revoice.recordings.manifests import Kept, read_segments, write_kept
+from revoice.recordings.manifests import Kept, check_kept, read_segments, write_kept
 from revoice.recordings.select import COLUMNS
 
 CORPUS = CorpusConfig(kind="recordings", path="recordings")
@@ -58,7 +58,7 @@ def splits_of(folder: Path) -> dict[str, set[str]]:
 
 def test_recordings_stay_together(tmp_path: Path) -> None:
     kept = shard(tmp_path, [f"talk{i}" for i in range(8)])
-    write_kept("mine", CORPUS, SplitConfig(dev=0.2, test=0.2), {"s": kept}, [], tmp_path)
+    write_kept(CORPUS, SplitConfig(dev=0.2, test=0.2), {"s": kept}, [], tmp_path)
     found = splits_of(tmp_path)
     assert len(found) == 8
     assert all(len(splits) == 1 for splits in found.values())
@@ -67,7 +67,7 @@ def test_recordings_stay_together(tmp_path: Path) -> None:
 
 def test_of_one_recording_stretches_stay_together(tmp_path: Path) -> None:
     kept = shard(tmp_path, ["talk"], segments=60, seconds=600)
-    write_kept("mine", CORPUS, SplitConfig(dev=0.2, test=0.2), {"s": kept}, [], tmp_path)
+    write_kept(CORPUS, SplitConfig(dev=0.2, test=0.2), {"s": kept}, [], tmp_path)
     of_stretch: dict[int, set[str]] = {}
     for split in ("train", "dev", "test"):
         for cut in CutSet.from_jsonl_lazy(tmp_path / f"cuts_{split}.jsonl.gz"):
@@ -79,7 +79,7 @@ def test_of_one_recording_stretches_stay_together(tmp_path: Path) -> None:
 
 def test_manifests_tell_time_by_the_recording(tmp_path: Path) -> None:
     kept = shard(tmp_path, ["a", "b", "c"])
-    write_kept("mine", CORPUS, SplitConfig(), {"s": kept}, [], tmp_path)
+    write_kept(CORPUS, SplitConfig(), {"s": kept}, [], tmp_path)
     recordings = RecordingSet.from_file(tmp_path / "recordings.jsonl.gz")
     assert len(list(recordings)) == 3
     said = {s.id: s for s in SupervisionSet.from_file(tmp_path / "supervisions.jsonl.gz")}
@@ -90,7 +90,7 @@ def test_manifests_tell_time_by_the_recording(tmp_path: Path) -> None:
 
 def test_a_text_in_test_is_not_trained_on(tmp_path: Path) -> None:
     kept = shard(tmp_path, ["a", "b", "c", "d"], same="the same in all of them")
-    write_kept("mine", CORPUS, SplitConfig(), {"s": kept}, [], tmp_path)
+    write_kept(CORPUS, SplitConfig(), {"s": kept}, [], tmp_path)
     table = read_segments(tmp_path / "segments.csv")
     held = table[table["criterion"] == "held out"]
     assert set(held["reason"]) == {HELD_OUT}
@@ -100,7 +100,7 @@ def test_a_text_in_test_is_not_trained_on(tmp_path: Path) -> None:
 
 def test_tables_say_what_became_of_all(tmp_path: Path) -> None:
     kept = shard(tmp_path, ["a", "b", "c"])
-    write_kept("mine", CORPUS, SplitConfig(), {"s": kept}, [], tmp_path)
+    write_kept(CORPUS, SplitConfig(), {"s": kept}, [], tmp_path)
     hours = pd.read_csv(tmp_path / "hours.csv").set_index("criterion")
     assert hours.loc["kept", "segments"] == 12
     assert hours.loc["snr", "segments"] == 3
@@ -115,7 +115,7 @@ def test_a_recording_of_which_nothing_is_left(tmp_path: Path) -> None:
     table.to_csv(kept.segments, index=False)
     cuts = CutSet.from_file(kept.cuts).filter(lambda cut: cut.recording_id != "mine-b").to_eager()
     cuts.to_file(kept.cuts)
-    write_kept("mine", CORPUS, SplitConfig(), {"s": kept}, [], tmp_path)
+    write_kept(CORPUS, SplitConfig(), {"s": kept}, [], tmp_path)
     (row,) = pd.read_csv(tmp_path / "rejected.csv").itertuples()
     assert row.path == "b.mp3"
     assert row.reason == "none of its 5 segments is kept; 5 by snr, such as: snr 3 is too low"
@@ -124,14 +124,16 @@ def test_a_recording_of_which_nothing_is_left(tmp_path: Path) -> None:
 def test_nothing_is_left(tmp_path: Path) -> None:
     kept = shard(tmp_path, ["a"], segments=0)
     with pytest.raises(ValueError, match=r"none of 1 segments is left.* snr 3, it has to be 15"):
-        write_kept("mine", CORPUS, SplitConfig(), {"s": kept}, [], tmp_path)
+        check_kept("mine", [kept.cuts], [kept.segments])
+    some = shard(tmp_path, ["b"])
+    check_kept("mine", [kept.cuts, some.cuts], [kept.segments, some.segments])
 
 
 def test_labels_of_recordings_that_are_not_here(tmp_path: Path) -> None:
     """They are rows, so that the page that takes the place of labels.tsv has them."""
     kept = shard(tmp_path, ["a", "b", "c"])
     labels = [Label("gone.mp3", 1.0, 2.5, "ok", "Ann", "Nobody hears this.")]
-    write_kept("mine", CORPUS, SplitConfig(), {"s": kept}, labels, tmp_path)
+    write_kept(CORPUS, SplitConfig(), {"s": kept}, labels, tmp_path)
     table = read_segments(tmp_path / "segments.csv")
     (row,) = table[table["recording"] == "gone.mp3"].itertuples()
     assert (row.criterion, row.status, row.labelled) == ("labels", "ok", "Ann")
@@ -143,6 +145,6 @@ def test_a_shard_of_nothing(tmp_path: Path) -> None:
     kept = shard(tmp_path, ["a", "b", "c"])
     empty = shard(tmp_path / "empty", ["d"], segments=0)
     read_segments(empty.segments).iloc[:0].to_csv(empty.segments, index=False)
-    write_kept("mine", CORPUS, SplitConfig(), {"s0": kept, "s1": empty}, [], tmp_path)
+    write_kept(CORPUS, SplitConfig(), {"s0": kept, "s1": empty}, [], tmp_path)
     hours = pd.read_csv(tmp_path / "hours.csv", dtype=str)
     assert hours["minutes"].str.len().max() <= 5
