@@ -12,7 +12,8 @@ COUNTING = {
     "es": tuple("cero uno dos tres cuatro cinco seis siete ocho nueve".split()),
 }
 UNSCORED = {"recognizer": None, "similarity": None, "dnsmos": None}
-THREADED = "resample encode fit_codec evaluate synthesize score train_ar train_nar".split()
+THREADED = "resample segment transcribe assess encode fit_codec evaluate synthesize score".split()
+THREADED += ["train_ar", "train_nar"]
 # For so little to do, a second process costs more than it gains.
 ONE_THREAD = ["--set-threads", *(f"{rule}=1" for rule in THREADED)]
 
