@@ -1,6 +1,5 @@
 import gc
 import os
-import re
 import shutil
 import signal
 from functools import partial
@@ -34,6 +33,7 @@ else:
 CORPORA = {name: CONFIG.corpora[name] for e in CONFIG.experiments.values() for name in e.corpora}
 CORPORA |= {name: CONFIG.corpora[name] for codec in CONFIG.codecs.values() for name in codec.fit}
 CORPORA |= {name: CONFIG.corpora[name] for c in list(CORPORA.values()) for name in c.held_out}
+RECORDED = [name for name, corpus in CORPORA.items() if corpus.kind == "recordings"]
 CODECS = {name: experiments.codec_of(CONFIG, name) for name in CONFIG.experiments}  # of experiments
 GIVEN_CODECS = experiments.given_codecs(CONFIG)  # name to codec.json
 TEXTS = {experiments.text_of(CONFIG, name): name for name in reversed(CONFIG.experiments)}
@@ -44,10 +44,10 @@ code_of = partial(code.code_of, PROJECT / "scripts")
 
 
 wildcard_constraints:
-    corpus="|".join(map(re.escape, CORPORA)),
-    codec="|".join(map(re.escape, {*CONFIG.codecs, *GIVEN_CODECS})),
+    corpus=experiments.one_of(CORPORA),
+    codec=experiments.one_of({*CONFIG.codecs, *GIVEN_CODECS}),
     shard=r"s[01]*",
-    experiment="|".join(map(re.escape, CONFIG.experiments)),
+    experiment=experiments.one_of(CONFIG.experiments),
     language="[a-z]+",
 
 

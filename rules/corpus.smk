@@ -124,10 +124,7 @@ rule manifests:
     benchmark:
         "results/benchmarks/manifests/{corpus}.tsv"
     wildcard_constraints:
-        corpus="|".join(
-            re.escape(name) for name, corpus in CORPORA.items() if corpus.kind != "recordings"
-        )
-        or "(?!)",
+        corpus=experiments.one_of(name for name in CORPORA if name not in RECORDED),
     conda:
         "../envs/data.yaml"
     resources:

@@ -1,5 +1,4 @@
 # Corpora of raw recordings: what is said where in them, and which of it is good enough.
-RECORDED = [name for name, corpus in CORPORA.items() if corpus.kind == "recordings"]
 
 
 rule segment:
@@ -199,7 +198,7 @@ rule collect:
     benchmark:
         "results/benchmarks/collect/{corpus}.tsv"
     wildcard_constraints:
-        corpus="|".join(map(re.escape, RECORDED)) or "(?!)",
+        corpus=experiments.one_of(RECORDED),
     conda:
         "../envs/recordings.yaml"
     resources:

@@ -72,7 +72,7 @@ rule speak:
     benchmark:
         "results/benchmarks/speak/{corpus}/{shard}.tsv"
     wildcard_constraints:
-        corpus="|".join(map(re.escape, SYNTHETIC)) or "(?!)",
+        corpus=experiments.one_of(SYNTHETIC),
     conda:
         "../envs/synthetic.yaml"
     resources:

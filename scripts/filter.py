@@ -32,10 +32,10 @@ rows = rows_of(
     corpus,
 )
 found = {path: list(of_it) for path, of_it in groupby(rows, key=lambda row: row["recording"])}
-labels = read_labels(corpus_root(corpus) / LABELS)
-for path, recording in recordings.items():
-    if of_it := [label for label in labels if label.recording == path]:
-        found[path] = proofread(found.get(path, []), of_it, recording, corpus)
+labels = sorted(read_labels(corpus_root(corpus) / LABELS), key=lambda label: label.recording)
+for path, of_it in groupby(labels, key=lambda label: label.recording):
+    if path in recordings:
+        found[path] = proofread(found.get(path, []), list(of_it), recordings[path], corpus)
 language = None if "auto" in corpus.languages else corpus.languages[0]
 quality = QualityConfig(**snakemake.params.quality)
 known = [row for path in recordings for row in judged(found.get(path, []), quality, language)]

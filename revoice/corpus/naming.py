@@ -17,10 +17,14 @@ def slug(path: str) -> str:
 
     A name too long for a file of its own ends in a digest.
     """
-    name = SPACE.sub("_", os.path.splitext(path)[0].replace("/", "-"))
-    if len(name.encode()) > 180:
-        name = f"{name[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    return name
+    return shortened(SPACE.sub("_", os.path.splitext(path)[0].replace("/", "-")), 180)
+
+
+def shortened(name: str, most: int) -> str:
+    """A name, or its begin and a digest where it has more than so many bytes, at least 177."""
+    if len(name.encode()) <= most:
+        return name
+    return f"{name[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def recording_id(corpus: str, path: str) -> str:

@@ -1,6 +1,5 @@
 """What is spoken to judge a model, with which recording as the voice prompt, and its files."""
 
-import hashlib
 import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from lhotse.cut import Cut
 from numpy.typing import NDArray
 
 from revoice.codec.files import Codec
+from revoice.corpus.naming import shortened
 from revoice.model.generate import Request, Synthesis
 from revoice.model.prompts import Prompt
 from revoice.text import Tokenizer
@@ -128,13 +128,6 @@ def choose_utterances(
     return utterances
 
 
-def file_name(name: str) -> str:
-    """The name, or, where it is too long for a file and what is added to it, a shorter one."""
-    if len(name.encode()) <= LONGEST:
-        return name
-    return f"{name[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-
-
 def write_spoken(
     folder: str | Path,
     utterances: Sequence[Utterance],
@@ -160,7 +153,7 @@ def write_spoken(
     def recorded(cut: Cut, end: str) -> str:
         if cut.duration == cut.recording.duration:
             return str(cut.recording.sources[0].source)
-        path = folder / f"{file_name(cut.id)}-{end}.wav"
+        path = folder / f"{shortened(cut.id, LONGEST)}-{end}.wav"
         if path not in written:
             soundfile.write(path, cut.load_audio()[0], cut.sampling_rate, subtype="PCM_16")
         written.add(path)
@@ -168,7 +161,7 @@ def write_spoken(
 
     rows = []
     for utterance, *results in zip(utterances, *spoken.values(), strict=True):
-        cut, prompt, stem = utterance.cut, utterance.prompt, file_name(utterance.id)
+        cut, prompt, stem = utterance.cut, utterance.prompt, shortened(utterance.id, LONGEST)
         known = {c: getattr(utterance, c) for c in ("id", "text", "language", "speaker")} | {
             "prompt_id": prompt.id,
             "recording": recorded(cut, "recording") if cut else None,

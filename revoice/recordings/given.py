@@ -48,14 +48,13 @@ def deal_out(text: str, heard: Sequence[str], language: str) -> list[Part]:
     for token, place in zip(tokens, filled, strict=True):
         if place is not None:
             texts[place].append(token)
-    lengths = Counter(segment for _, segment in said)
-    parts = []
-    for segment, of_it in enumerate(texts):
-        given = sum(len(normalize(token, bare)) for token in of_it)
-        most = max(given, lengths[segment])
-        joined = ("" if bare in UNSPACED else " ").join(of_it)
-        parts.append(Part(joined, equal[segment] / most if most else 0.0))
-    return parts
+    given = Counter(filled[token] for _, token in words)  # words of each segment
+    recognised = Counter(segment for _, segment in said)
+    space = "" if bare in UNSPACED else " "
+    return [
+        Part(space.join(of_it), equal[i] / max(given[i], recognised[i], 1))
+        for i, of_it in enumerate(texts)
+    ]
 
 
 def _tokens(text: str, language: str) -> list[str]:

@@ -9,10 +9,10 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
 import pandas as pd
 
 from revoice.files import atomic
+from revoice.html import rendered
 
 TEXTS = ("recording", "audio", "text", "speaker", "language", "reason", "status", "labelled")
 TIMES = ("begin", "end")
@@ -45,18 +45,9 @@ def write_labels_page(table: pd.DataFrame, title: str, path: Path) -> None:
     Raises:
         KeyError: a column is missing.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("revoice.recordings"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    html = environment.get_template("labels.html.j2").render(
-        title=title, summary=_summary(table), data=_data(table, title)
-    )
+    about = {"title": title, "summary": _summary(table), "data": _data(table, title)}
     with atomic(path) as temporary:
-        temporary.write_text(html, "utf-8")
+        temporary.write_text(rendered("recordings", "labels.html.j2", **about), "utf-8")
 
 
 def _data(table: pd.DataFrame, title: str) -> dict[str, Any]:

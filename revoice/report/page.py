@@ -10,12 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup
 
 from revoice.evaluation.scoring import KINDS, read_sentences
 from revoice.files import atomic, read_json, sha256
+from revoice.html import rendered
 from revoice.model import PARTS
 from revoice.report.curves import VALUES, panel, read_metrics
 from revoice.report.scores import (
@@ -104,17 +104,11 @@ def write_page(
     lies beside.
     """
     path, media = Path(path), Path(media)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("revoice.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     with atomic(media) as folder:
         folder.mkdir()
         link = partial(_copied, folder, media.relative_to(path.parent))
-        html = environment.get_template("index.html.j2").render(
+        html = rendered(
+            *("report", "index.html.j2"),
             experiments=[_shown(experiment, link) for experiment in experiments],
             comparison=_table(compare(experiments)),
             corpora={name: _table(lost) for name, lost in (hours or {}).items()},

@@ -45,7 +45,7 @@ READS = {
     "check_kept": "corpus.naming recordings.judge recordings.labels recordings.manifests",
     "collect": "corpus.files corpus.manifests corpus.naming corpus.ondisk corpus.shards "
     "corpus.split corpus.transcripts recordings.judge recordings.labels recordings.manifests",
-    "proofread": "recordings.manifests recordings.page recordings/templates/labels.html.j2",
+    "proofread": "html recordings.manifests recordings.page recordings/templates/labels.html.j2",
     "fit_codec": "codec.cuts codec.files",
     "encode": "codec.cuts codec.files codec.identity",
     "tokenize_text": f"corpus.split {TEXT}",
@@ -66,11 +66,11 @@ READS = {
     "training.data training.objective evaluation.evaluate evaluation.trained",
     "synthesize": f"codec.files codec.identity {MODEL} model.drawing model.generate "
     f"model.precision model.prompts model.stepping {TEXT} "
-    "text.framing evaluation.sentences evaluation.trained",
+    "text.framing corpus.naming evaluation.sentences evaluation.trained",
     "score": "evaluation.measures evaluation.normalize evaluation.recognizers evaluation.scoring "
     "evaluation/english.json",
     "tabulate": "evaluation.scoring report.scores report.tables report/notes.json",
-    "summarize": "evaluation.scoring report.curves report.page report.scores report.tables "
+    "summarize": "html evaluation.scoring report.curves report.page report.scores report.tables "
     "report/notes.json report/templates/curves.mplstyle report/templates/index.html.j2",
 }
 # Those of a codec count where that codec is used.

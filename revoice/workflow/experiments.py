@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +15,11 @@ from revoice.workflow.code import codec_code
 BASE = RESOURCES / "base" / "model.safetensors"  # of the base voice; the rest lies beside it
 LONGEST = 190  # bytes of a name made of several: a file's may have 255, with what is added to it
 K2SYMBOLS = "unique_text_tokens.k2symbols"  # as Lifeiteng's preparation names its table
+
+
+def one_of(names: Iterable[str]) -> str:
+    """A pattern for wildcards that matches these names, and nothing where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def bounded(name: str) -> str:
