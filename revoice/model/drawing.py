@@ -3,14 +3,14 @@
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from revoice.model.rows import Rows, padded
+from revoice.model.rows import Rows, larger, padded
 from revoice.model.stepping import Slots
 from revoice.model.valle import AR, BOS, EOS, Parts, Reading
 
@@ -25,6 +25,12 @@ class Sampling:
     utterance before the limit of 16 frames per symbol of prompt and text, or of twice what an AR
     plans that knows how long symbols last; such a one speaks as much faster than it would by itself
     as `speed` says.
+
+    Against words that are said twice, or never end: with a `window`, a code that makes up more than
+    `repetition` of the last `window` frames is drawn again among all codes (repetition-aware
+    sampling, arXiv 2406.05370, section 3.2). `end_bias` times what an utterance is longer than
+    planned, as a share of the plan, is added to the logit of EOS. `loop`: so many frames that are
+    one span over and over, three times or more, end an utterance after the first of them.
     """
 
     top_k: int | None = None
@@ -33,13 +39,21 @@ class Sampling:
     best_of: int = 1
     max_frames: int | None = None
     speed: float = 1.0
+    window: int | None = None
+    repetition: float = 0.1
+    end_bias: float = 0.0
+    loop: int | None = None
 
     def __post_init__(self) -> None:
-        counts = [self.top_k, self.best_of, self.max_frames]
+        counts = [self.top_k, self.best_of, self.max_frames, self.window, self.loop]
         if any(count is not None and count < 1 for count in counts):
-            raise ValueError(f"{self}: top_k, best_of and max_frames must be at least 1")
+            raise ValueError(
+                f"{self}: top_k, best_of, max_frames, window and loop must be at least 1"
+            )
         if not 0 < self.top_p <= 1 or self.temperature <= 0 or self.speed <= 0:
             raise ValueError(f"{self}: top_p must be in (0, 1], temperature and speed above 0")
+        if not 0 <= self.repetition <= 1 or self.end_bias < 0:
+            raise ValueError(f"{self}: repetition must be in [0, 1], end_bias not below 0")
 
 
 @dataclass(frozen=True)
@@ -47,8 +61,9 @@ class Draw:
     """One utterance to draw: what comes before it, and what it may take.
 
     `text`: ids of prompt and text; `languages`: rows of the embedding, or None; `prompt`: codes
-    of the first codebook; `sizes`: symbols and frames of each part, as of `Parts.of_sizes`;
-    `limit`: frames at most; `seed`: of its random numbers.
+    of the first codebook; `sizes`: symbols and frames of each part, as of `Parts.of_sizes`, the
+    last of which is what is planned (0: nobody knows); `limit`: frames at most; `seed`: of its
+    random numbers.
     """
 
     text: Sequence[int]
@@ -58,19 +73,64 @@ class Draw:
     limit: int
     seed: tuple[int, ...]
 
+    @property
+    def positions(self) -> int:
+        """Of text and audio, BOS with them, at most."""
+        return len(self.text) + len(self.prompt) + 1 + self.limit
+
 
 @dataclass
 class Drawn:
-    """Codes of the first codebook as they come; `log_probability`: the sum, EOS counted."""
+    """Codes of the first codebook as they come; `log_probability`: the sum, EOS counted.
 
-    codes: list[int]
+    `done`: nothing is added any more. Who sets it gives an utterance up.
+    """
+
+    draw: Draw
+    codes: list[int] = field(default_factory=list)
     ended: bool = False
+    done: bool = False
     log_probability: float = 0.0
+
+    def __post_init__(self) -> None:
+        # a number of each frame, and one more for those that are drawn again
+        self.uniform = np.random.default_rng(self.draw.seed).random((2, self.draw.limit))
+        self._same = np.zeros(0, np.int64)
 
     @property
     def mean(self) -> float:
         """The mean over the frames, and EOS."""
         return self.log_probability / max(1, len(self.codes) + self.ended)
+
+    @property
+    def overdue(self) -> float:
+        """By what share of the plan it is longer than that."""
+        planned = self.draw.sizes[-1][1]
+        return max(0.0, len(self.codes) / planned - 1) if planned else 0.0
+
+    def say(self, code: int, log_probability: float, loop: int | None) -> None:
+        """Take down what is drawn: a code, or EOS."""
+        self.log_probability += log_probability
+        if code == EOS:
+            self.ended = True
+        else:
+            self.codes.append(code)
+            if loop and (turn := self._turn(loop)):
+                del self.codes[len(self.codes) - loop + turn :]
+                self.done = True
+        self.done |= self.ended or len(self.codes) == self.draw.limit
+
+    def _turn(self, loop: int) -> int:
+        """The frames of a span that the last `loop` are made of, three times or more; 0: none."""
+        longest = max(1, loop // 3)
+        if not len(self._same):
+            self._same = np.zeros(longest, np.int64)
+        past = self.codes[-2 : -longest - 2 : -1]
+        like = np.zeros(longest, bool)
+        like[: len(past)] = np.asarray(past, np.int64) == self.codes[-1]
+        self._same = np.where(like, self._same + 1, 0)  # frames that are as one so many before
+        turns = np.flatnonzero(self._same + np.arange(1, longest + 1) >= loop)
+        return int(turns[0]) + 1 if len(turns) else 0
 
 
 def sample(logits: Tensor, sampling: Sampling, uniform: Tensor) -> Tensor:
@@ -92,31 +152,38 @@ def sample(logits: Tensor, sampling: Sampling, uniform: Tensor) -> Tensor:
 
 
 class Speaking:
-    """The utterances that are being spoken: each in a slot, with its hidden state."""
+    """The utterances that are being spoken: each in a slot, with its hidden state.
 
-    def __init__(self, ar: AR, draws: Sequence[Draw], slots: int) -> None:
-        self.ar, self.draws = ar, draws
+    Slots come as they are needed. `capacity` and `symbols`: positions, and symbols of text, that
+    there is room for from the start.
+    """
+
+    def __init__(self, ar: AR, sampling: Sampling, capacity: int = 0, symbols: int = 0) -> None:
+        self.ar, self.sampling = ar, sampling
         self.device = ar.ar_predict_layer.weight.device
-        symbols = max(len(draw.text) for draw in draws)
-        capacity = max(len(draw.text) + len(draw.prompt) + 1 + draw.limit for draw in draws)
-        self.slots = Slots.of(ar, slots, capacity)
-        self.hidden = torch.zeros(slots, ar.config.width, device=self.device)
-        self.position = torch.zeros(slots, dtype=torch.long, device=self.device)
-        self.uniform = np.zeros((slots, max(draw.limit for draw in draws)), np.float32)
-        at = torch.zeros(slots, symbols, device=self.device)
+        self.slots = Slots.of(ar, 0, capacity)
+        self.hidden = torch.zeros(0, ar.config.width, device=self.device)
+        self.position = torch.zeros(0, dtype=torch.long, device=self.device)
+        at = torch.zeros(0, symbols, device=self.device)
         placed = at if ar.config.text_positions == "frames" else None
         width = ar.config.width if placed is not None else 0  # else nothing of it is read again
-        read = torch.zeros(slots, symbols, width, device=self.device)
+        read = torch.zeros(0, symbols, width, device=self.device)
         self.reading = Reading(read, torch.zeros_like(self.position), placed)
-        self.who = [-1] * slots  # draws; -1: nobody's, or one that has ended
-        self.found = [Drawn([]) for _ in draws]
+        self.who: list[Drawn | None] = []  # None: nobody, or one that has ended
 
-    def begin(self, these: Sequence[int]) -> None:
-        """Read the prefixes of some draws into as many free slots."""
-        free = [slot for slot, who in enumerate(self.who) if who < 0][: len(these)]
-        draws, ar = [self.draws[index] for index in these], self.ar
+    @property
+    def free(self) -> int:
+        """Slots of nobody."""
+        return self.who.count(None)
+
+    def begin(self, those: Sequence[Drawn]) -> None:
+        """Read the prefixes of utterances into free slots, or new ones."""
+        draws, ar = [drawn.draw for drawn in those], self.ar
         text, text_lens = padded([draw.text for draw in draws], self.device)
         audio, audio_lens = padded([[BOS, *draw.prompt.tolist()] for draw in draws], self.device)
+        slots = max(len(self.who), len(self.who) - self.free + len(those))
+        self._make_room(slots, max(draw.positions for draw in draws), text.shape[1])
+        free = [slot for slot, who in enumerate(self.who) if who is None][: len(those)]
         languages = None
         if ar.config.languages:
             languages, _ = padded([draw.languages or [] for draw in draws], self.device)
@@ -132,35 +199,54 @@ class Speaking:
             length = text.shape[1]
             self.reading.symbols[which, :length] = reading.symbols
             self.reading.at[which, :length] = reading.at
-        for slot, index, draw in zip(free, these, draws, strict=True):
-            self.who[slot] = index
-            self.uniform[slot, : draw.limit] = np.random.default_rng(draw.seed).random(draw.limit)
+        for slot, drawn in zip(free, those, strict=True):
+            self.who[slot] = drawn
 
-    def say(self, sampling: Sampling) -> Tensor:
-        """Draw the next code of every slot, and take down those that somebody says."""
-        said = [len(self.found[who].codes) if who >= 0 else 0 for who in self.who]
-        uniform = torch.from_numpy(self.uniform[np.arange(len(said)), said]).to(self.device)
+    def step(self) -> list[Drawn]:
+        """Draw the next code of every utterance, and let it hear that; those who are done leave."""
+        codes = self._say()
+        done = [drawn for drawn in self.who if drawn and drawn.done]
+        self.who = [None if drawn and drawn.done else drawn for drawn in self.who]
+        if self.free < len(self.who):
+            self._go_on(codes)
+        return done
+
+    def _say(self) -> Tensor:
+        """Draw the next code of every slot, and take down those that somebody says: (slots,)."""
+        sampling, none = self.sampling, np.zeros(2)
+        numbers = [who.uniform[:, len(who.codes)] if who else none for who in self.who]
+        uniform = torch.from_numpy(np.array(numbers, np.float32)).to(self.device)
         logits = self.ar.ar_predict_layer(self.hidden).float()
-        codes = sample(logits, sampling, uniform)
+        biased = logits
+        if sampling.end_bias:
+            overdue = [sampling.end_bias * who.overdue if who else 0.0 for who in self.who]
+            biased = logits.clone()
+            biased[:, EOS] += torch.tensor(overdue, device=self.device)
+        codes = sample(biased, sampling, uniform[:, 0])
+        if sampling.window:
+            often = self._often(codes, sampling.window, sampling.repetition)
+            everything = replace(sampling, top_k=None, top_p=1.0)
+            codes = torch.where(often, sample(biased, everything, uniform[:, 1]), codes)
         chosen = logits.log_softmax(-1).gather(1, codes.unsqueeze(1)).squeeze(1)
-        told = zip(self.who, codes.tolist(), chosen.tolist(), strict=True)
-        for slot, (who, code, log_probability) in enumerate(told):
-            if who < 0:
-                continue
-            found = self.found[who]
-            found.log_probability += log_probability
-            if code == EOS:
-                found.ended = True
-            else:
-                found.codes.append(code)
-            if found.ended or len(found.codes) == self.draws[who].limit:
-                self.who[slot] = -1
+        told = torch.stack((codes.double(), chosen.double())).tolist()  # waits for a GPU once
+        for who, code, log_probability in zip(self.who, *told, strict=True):
+            if who and not who.done:
+                who.say(int(code), log_probability, sampling.loop)
         return codes
 
-    def go_on(self, codes: Tensor) -> None:
+    def _often(self, codes: Tensor, window: int, repetition: float) -> Tensor:
+        """(slots,) whether more than a share of an utterance's last frames are of this code."""
+        past = np.full((len(self.who), window), -1)
+        for slot, who in enumerate(self.who):
+            if who and (last := who.codes[-window:]):
+                past[slot, -len(last) :] = last
+        same = torch.from_numpy(past).to(self.device) == codes.unsqueeze(1)
+        return (same.sum(1) > repetition * window) & (codes != EOS)
+
+    def _go_on(self, codes: Tensor) -> None:
         """Let every slot hear what it has said; those of nobody compute what nobody reads."""
         # nobody's stays where it is, or it would come to the end of its slot
-        idle = torch.tensor([who < 0 for who in self.who], device=self.device)
+        idle = torch.tensor([who is None for who in self.who], device=self.device)
         self.slots.lens[idle] = 0
         audio = codes.masked_fill(idle, 0).unsqueeze(1)
         x = self.ar.embed_audio(audio, self.reading, self.position)
@@ -169,12 +255,25 @@ class Speaking:
 
     def close_ranks(self) -> None:
         """Give up the slots of those that have ended."""
-        kept = [slot for slot, who in enumerate(self.who) if who >= 0]
-        slots = torch.tensor(kept, device=self.device)
-        self.slots.keep(slots)
-        self.hidden, self.position = self.hidden[slots], self.position[slots]
-        self.reading, self.uniform = self.reading.keep(slots), self.uniform[kept]
-        self.who = [self.who[slot] for slot in kept]
+        self._keep(len(self.who) - self.free, self.slots.capacity, self.reading.symbols.shape[1])
+
+    def _make_room(self, slots: int, capacity: int, symbols: int) -> None:
+        capacity = max(capacity, self.slots.capacity)
+        symbols = max(symbols, self.reading.symbols.shape[1])
+        now = (len(self.who), self.slots.capacity, self.reading.symbols.shape[1])
+        if now != (slots, capacity, symbols):
+            self._keep(slots, capacity, symbols)
+
+    def _keep(self, slots: int, capacity: int, symbols: int) -> None:
+        """Those who speak, in the first of so many slots of that size."""
+        kept = [slot for slot, who in enumerate(self.who) if who]
+        which = torch.tensor(kept, dtype=torch.long, device=self.device)
+        self.slots = self.slots.moved(which, slots, capacity)
+        self.hidden, self.position = (
+            larger(each[which], slots) for each in (self.hidden, self.position)
+        )
+        self.reading = self.reading.moved(which, slots, symbols)
+        self.who = [self.who[slot] for slot in kept] + [None] * (slots - len(kept))
 
 
 def draw(ar: AR, draws: Sequence[Draw], sampling: Sampling, batch_size: int) -> list[Drawn]:
@@ -183,19 +282,18 @@ def draw(ar: AR, draws: Sequence[Draw], sampling: Sampling, batch_size: int) -> 
     Whoever has come to EOS or a limit leaves, and the next begins, those that may take the longest
     first; when nobody waits any more, half of the slots are given up as soon as they are idle.
     """
-    if not draws:
+    found = [Drawn(each) for each in draws]
+    if not found:
         return []
-    waiting = deque(sorted(range(len(draws)), key=lambda index: -draws[index].limit))
-    speaking = Speaking(ar, draws, min(batch_size, len(draws)))
-    while True:
-        free = sum(who < 0 for who in speaking.who)
-        room = math.ceil(len(speaking.who) / 4)  # prefixes are read several at a time
-        if waiting and (free >= min(room, len(waiting))):
+    waiting = deque(sorted(found, key=lambda drawn: -drawn.draw.limit))
+    capacity = max(each.positions for each in draws)
+    speaking = Speaking(ar, sampling, capacity, max(len(each.text) for each in draws))
+    slots = min(batch_size, len(found))
+    while waiting or speaking.free < len(speaking.who):
+        free = slots - len(speaking.who) + speaking.free
+        if waiting and free >= min(math.ceil(slots / 4), len(waiting)):  # several at a time
             speaking.begin([waiting.popleft() for _ in range(min(free, len(waiting)))])
-        elif free == len(speaking.who):
-            return speaking.found
-        elif not waiting and 2 * free >= len(speaking.who):
+        elif not waiting and 2 * speaking.free >= len(speaking.who):
             speaking.close_ranks()
-        codes = speaking.say(sampling)
-        if any(who >= 0 for who in speaking.who):
-            speaking.go_on(codes)
+        speaking.step()
+    return found

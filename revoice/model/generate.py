@@ -27,13 +27,17 @@ NAR_FRAMES = 1200  # that it completes at a time on a CPU: what they become leav
 class Request:
     """One text to synthesize; `ids` and `languages` are one per symbol.
 
-    `accent`: a language whose embedding the text gets in place of its own.
+    `accent`: a language whose embedding the text gets in place of its own. `speed`: how much faster
+    than the others it is said, where the model plans its pace. `seed`: of its random numbers; None:
+    that of all, and its place among them.
     """
 
     ids: Sequence[int]
     languages: Sequence[str]
     prompt: Prompt = field(default_factory=Prompt)
     accent: str | None = None
+    speed: float = 1.0
+    seed: tuple[int, ...] | None = None
 
 
 GREEDY = Sampling(top_k=1)
@@ -89,31 +93,85 @@ def synthesize(
     them: no text, an unknown language, a symbol or a prompt of another size.
     """
     for index, request in enumerate(requests):
-        _check(request, ar.config, index)
-    aligner = nar.nar_aligner if nar.config.text_positions == "frames" else None
-    if aligner is not None:
-        requests = [_with_aligned_prompt(request, aligner) for request in requests]
-    asked = requests if ar_prompts else [replace(each, prompt=Prompt()) for each in requests]
-    draws = []
-    for index, request in enumerate(asked):
-        planned = float(_Batch.of([request], ar).expected(ar)) / sampling.speed
-        seeds = [(seed, index, number) for number in range(sampling.best_of)]
-        draws += [_draw_of(ar, request, planned, sampling, each) for each in seeds]
-    found = [_synthesis(drawn, ar.config) for drawn in draw(ar, draws, sampling, batch_size)]
-    best = {}
-    for index, request in enumerate(requests):
-        of = found[index * sampling.best_of : (index + 1) * sampling.best_of]
-        best[index] = max(of, key=lambda one: _rank(one, request, aligner))
+        check_request(request, ar.config, f"request {index}")
+    requests = [with_seed(each, (seed, index)) for index, each in enumerate(requests)]
+    requests = [with_aligned_prompt(request, nar) for request in requests]
+    draws = [one for each in requests for one in draws_of(ar, each, sampling, ar_prompts)]
+    drawn, of = draw(ar, draws, sampling, batch_size), sampling.best_of
+    found = [
+        best_of(nar, request, drawn[index * of : (index + 1) * of])
+        for index, request in enumerate(requests)
+    ]
+    return complete(nar, requests, found, entries, batch_size)
 
-    order = sorted((i for i in best if len(best[i].codes)), key=lambda i: len(best[i].codes))
-    taking = [len(requests[i].prompt.codes) + len(best[i].codes) for i in order]
+
+def with_seed(request: Request, seed: tuple[int, ...]) -> Request:
+    """The request with this seed, unless it has one."""
+    return request if request.seed is not None else replace(request, seed=seed)
+
+
+def with_aligned_prompt(request: Request, nar: NAR) -> Request:
+    """The request with its prompt aligned, where the model places its text and needs that."""
+    prompt = request.prompt
+    if nar.config.text_positions == "symbols" or prompt.lasting is not None:
+        return request
+    if not len(prompt.codes) or not prompt.ids:
+        return request
+    lasting = nar.nar_aligner.frames(prompt.ids, prompt.codes[:, 0]).tolist()
+    return replace(request, prompt=replace(prompt, lasting=lasting))
+
+
+@torch.inference_mode()
+def draws_of(ar: AR, request: Request, sampling: Sampling, ar_prompts: bool = True) -> list[Draw]:
+    """What the AR draws for a request that has a seed: `sampling.best_of` times the same."""
+    asked = request if ar_prompts else replace(request, prompt=Prompt())
+    planned = float(_Batch.of([asked], ar).expected(ar)) / (sampling.speed * request.speed)
+    seeds = [(*(request.seed or ()), number) for number in range(sampling.best_of)]
+    return [_draw_of(ar, asked, planned, sampling, seed) for seed in seeds]
+
+
+def _draw_of(
+    ar: AR, request: Request, planned: float, sampling: Sampling, seed: tuple[int, ...]
+) -> Draw:
+    """What the AR draws for a request whose text is `planned` to take so many frames."""
+    prompt, limit = request.prompt, _limit(request, sampling)
+    if ar.config.text_positions == "frames":
+        limit = min(limit, math.ceil(LONGEST * planned) + FEW * FRAMES_PER_SYMBOL)
+    ids = [*prompt.ids, *request.ids]
+    languages = _languages(request, ar.config) if ar.config.languages else None
+    sizes = [*prompt.parts, (len(request.ids), planned)]
+    codes = np.asarray(prompt.codes, np.int64).reshape(-1, ar.config.quantizers)
+    return Draw(ids, languages, codes[:, 0], sizes, limit, seed)
+
+
+def best_of(nar: NAR, request: Request, drawn: Sequence[Drawn]) -> Synthesis:
+    """The best of some draws, see `synthesize`; what the NAR says is 0 yet."""
+    aligner = nar.nar_aligner if nar.config.text_positions == "frames" else None
+    found = [_synthesis(one, nar.config) for one in drawn]
+    return max(found, key=lambda one: _rank(one, request, aligner))
+
+
+@torch.inference_mode()
+def complete(
+    nar: NAR,
+    requests: Sequence[Request],
+    found: Sequence[Synthesis],
+    entries: Entries | None = None,
+    batch_size: int = 16,
+) -> list[Synthesis]:
+    """What came of requests, with the codebooks after the first, see `synthesize`."""
+    whole = list(found)
+    order = sorted(
+        (i for i in range(len(found)) if len(found[i].codes)), key=lambda i: len(found[i].codes)
+    )
+    taking = [len(requests[i].prompt.codes) + len(found[i].codes) for i in order]
     room = NAR_FRAMES if next(nar.parameters()).device.type == "cpu" else math.inf
     for chosen in _nar_batches(order, taking, batch_size, room):
         batch = _Batch.of([requests[i] for i in chosen], nar)
-        firsts = [best[i].codes[:, 0] for i in chosen]
+        firsts = [found[i].codes[:, 0] for i in chosen]
         for i, codes in zip(chosen, _all_codebooks(nar, batch, firsts, entries), strict=True):
-            best[i] = Synthesis(codes, best[i].ended, best[i].log_probability)
-    return [best[i] for i in range(len(requests))]
+            whole[i] = replace(found[i], codes=codes)
+    return whole
 
 
 def _nar_batches(
@@ -134,32 +192,10 @@ def _nar_batches(
     return batches
 
 
-def _draw_of(
-    ar: AR, request: Request, planned: float, sampling: Sampling, seed: tuple[int, ...]
-) -> Draw:
-    """What the AR draws for a request whose text is `planned` to take so many frames."""
-    prompt, limit = request.prompt, _limit(request, sampling)
-    if ar.config.text_positions == "frames":
-        limit = min(limit, math.ceil(LONGEST * planned) + FEW * FRAMES_PER_SYMBOL)
-    ids = [*prompt.ids, *request.ids]
-    languages = _languages(request, ar.config) if ar.config.languages else None
-    sizes = [*prompt.parts, (len(request.ids), planned)]
-    codes = np.asarray(prompt.codes, np.int64).reshape(-1, ar.config.quantizers)
-    return Draw(ids, languages, codes[:, 0], sizes, limit, seed)
-
-
 def _synthesis(drawn: Drawn, config: ModelConfig) -> Synthesis:
     codes = np.zeros((len(drawn.codes), config.quantizers), np.int16)
     codes[:, 0] = drawn.codes
     return Synthesis(codes, drawn.ended, drawn.mean)
-
-
-def _with_aligned_prompt(request: Request, aligner: Aligner) -> Request:
-    prompt = request.prompt
-    if prompt.lasting is not None or not len(prompt.codes) or not prompt.ids:
-        return request
-    lasting = aligner.frames(prompt.ids, prompt.codes[:, 0]).tolist()
-    return replace(request, prompt=replace(prompt, lasting=lasting))
 
 
 @dataclass
@@ -268,9 +304,9 @@ def _languages(request: Request, config: ModelConfig) -> list[int]:
     return [config.languages.index(name) for name in (*request.prompt.languages, *target)]
 
 
-def _check(request: Request, config: ModelConfig, index: int) -> None:
-    """Raise ValueError where the request does not fit the model."""
-    prompt, name = request.prompt, f"request {index}"
+def check_request(request: Request, config: ModelConfig, name: str) -> None:
+    """Raise ValueError, which begins with the name, where the request does not fit the model."""
+    prompt = request.prompt
     if not request.ids:
         raise ValueError(f"{name} has no text")
     if len(request.ids) != len(request.languages) or len(prompt.ids) != len(prompt.languages):

@@ -29,6 +29,18 @@ def padded(rows: Sequence[Sequence[int] | NDArray], device: torch.device) -> tup
     return whole.to(device), torch.tensor([len(row) for row in rows], device=device)
 
 
+def larger(x: Tensor, *sizes: int) -> Tensor:
+    """Its first dimensions of these sizes, with zeros after what is there; the others as they are.
+
+    Raises ValueError where it is larger itself.
+    """
+    if any(size < there for size, there in zip(sizes, x.shape, strict=False)):
+        raise ValueError(f"{tuple(x.shape)} does not fit into {sizes}")
+    grown = x.new_zeros(*sizes, *x.shape[len(sizes) :])
+    grown[tuple(slice(size) for size in x.shape[: len(sizes)])] = x
+    return grown
+
+
 @dataclass(frozen=True)
 class Rows:
     """Where text and audio of N utterances are when they are packed: P positions in a row.

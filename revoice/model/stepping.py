@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from revoice.model.precision import DTYPES, computing
-from revoice.model.rows import Rows, valid
+from revoice.model.rows import Rows, larger, valid
 from revoice.model.valle import AR, NAR, Attend, Layer
 
 log = logging.getLogger(__name__)
@@ -177,6 +177,17 @@ class Slots:
             self.values[:, :, :, :, self.opened : end] = 0
             self.opened = end
 
-    def keep(self, slots: Tensor) -> None:
-        """Keep these slots alone."""
-        self.values, self.lens = self.values[:, :, slots], self.lens[slots]
+    @property
+    def capacity(self) -> int:
+        """Positions that a slot has room for."""
+        return self.values.shape[4]
+
+    def moved(self, which: Tensor, slots: int, capacity: int) -> "Slots":
+        """Those of `which` as the first of so many slots, with room for so many positions."""
+        layers, two, _, heads, _, width = self.values.shape
+        values = self.values.new_empty(layers, two, slots, heads, capacity, width)
+        opened = self.opened if len(which) else 0
+        values[:, :, len(which) :, :, :opened] = 0
+        for slot, other in enumerate(which.tolist()):
+            values[:, :, slot, :, :opened] = self.values[:, :, other, :, :opened]
+        return Slots(values, larger(self.lens[which], slots), opened)

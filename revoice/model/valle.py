@@ -20,7 +20,7 @@ from revoice.config_training import check_width
 from revoice.model.aligner import Aligner
 from revoice.model.dropout import Dropout
 from revoice.model.durations import Durations
-from revoice.model.rows import Rows, valid
+from revoice.model.rows import Rows, larger, valid
 from revoice.model.sounds import Sounds
 
 BINS = 1024  # codes of one codebook
@@ -170,10 +170,11 @@ class Reading:
         weights = (-away.square() / 2).masked_fill(padding, lowest).softmax(-1)
         return weights.masked_fill(padding, 0.0).to(self.symbols.dtype) @ self.symbols
 
-    def keep(self, rows: Tensor) -> "Reading":
-        """The texts of these rows alone."""
-        at = None if self.at is None else self.at[rows]
-        return Reading(self.symbols[rows], self.text_lens[rows], at)
+    def moved(self, rows: Tensor, count: int, symbols: int) -> "Reading":
+        """The texts of these rows as the first of `count`, with room for so many symbols."""
+        at = None if self.at is None else larger(self.at[rows], count, symbols)
+        text_lens = larger(self.text_lens[rows], count)
+        return Reading(larger(self.symbols[rows], count, symbols), text_lens, at)
 
 
 class TokenEmbedding(nn.Module):

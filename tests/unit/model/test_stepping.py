@@ -136,14 +136,14 @@ def test_what_was_in_memory_before_is_not_heard(
     models: tuple[AR, NAR], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = synthesize(*models, REQUESTS, SHORT)
-    of = Slots.of
+    moved = Slots.moved
 
     def dirty(*given: Any) -> Slots:
-        slots = of(*given)
-        slots.values.fill_(torch.nan)
+        slots = moved(*given)
+        slots.values[:, :, :, :, slots.opened :] = torch.nan
         return slots
 
-    monkeypatch.setattr(Slots, "of", dirty)
+    monkeypatch.setattr(Slots, "moved", dirty)
     assert same(synthesize(*models, REQUESTS, SHORT), expected)
     assert same(synthesize(*models, REQUESTS, SHORT, batch_size=2), expected)
 
