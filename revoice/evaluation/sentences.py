@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from revoice.codec.files import Codec
 from revoice.corpus.naming import shortened
-from revoice.model.generate import Request, Synthesis
+from revoice.model.generate import Request, Synthesis, ask
 from revoice.model.prompts import Prompt
 from revoice.text import Tokenizer
 from revoice.text.cuts import judge
-from revoice.text.framing import frame, frame_lengths
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +64,10 @@ def request_of(utterance: Utterance, tokenizer: Tokenizer) -> Request:
 
     Between the prompt's text and the utterance's stands what stands between words.
     """
-    texts = [_tokens(utterance.prompt), tokens_of(utterance, tokenizer)]
-    before, after = frame(texts, tokenizer.separator, tokenizer.ends, language="after")
-    said, lasting = utterance.prompt.supervisions[0], None
-    if said.has_custom("frames"):
-        known = [said.frames, [0] * len(texts[1][0])]
-        lasting, _ = frame_lengths(known, tokenizer.separator, tokenizer.ends)
-    prompt = Prompt(*before, utterance.prompt.load_codes(), lasting)
-    return Request(*after, prompt=prompt)
+    cut = utterance.prompt
+    lasting = cut.supervisions[0].frames if cut.supervisions[0].has_custom("frames") else None
+    prompt = Prompt(*_tokens(cut), cut.load_codes(), lasting)
+    return ask(prompt, *tokens_of(utterance, tokenizer), tokenizer)
 
 
 def choose_utterances(

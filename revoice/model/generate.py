@@ -15,6 +15,8 @@ from revoice.model.prompts import Prompt
 from revoice.model.rows import padded, valid
 from revoice.model.sounds import Entries
 from revoice.model.valle import AR, NAR, ModelConfig, Parts
+from revoice.text import Tokenizer
+from revoice.text.framing import frame, frame_lengths
 
 FRAMES_PER_SYMBOL = 16  # an utterance that has not ended by then is cut off
 PACE = 2.0  # nobody speaks more than so much slower or faster than the training's mean
@@ -103,6 +105,22 @@ def synthesize(
         for index, request in enumerate(requests)
     ]
     return complete(nar, requests, found, entries, batch_size)
+
+
+def ask(
+    prompt: Prompt, ids: Sequence[int], languages: Sequence[str], tokenizer: Tokenizer
+) -> Request:
+    """The request for a text after a prompt, with what the model reads between and around them."""
+    separator, ends = tokenizer.separator, tokenizer.ends
+    if not prompt.ids:
+        ((framed, of_each),) = frame([(ids, languages)], (), ends)
+        return Request(framed, of_each, prompt)
+    texts = [(prompt.ids, prompt.languages), (ids, languages)]
+    before, after = frame(texts, separator, ends, language="after")
+    lasting = None
+    if prompt.lasting is not None:
+        lasting, _ = frame_lengths([prompt.lasting, [0] * len(ids)], separator, ends)
+    return Request(*after, prompt=Prompt(*before, prompt.codes, lasting))
 
 
 def with_seed(request: Request, seed: tuple[int, ...]) -> Request:
