@@ -226,9 +226,7 @@ class SynthesisConfig(Section):
 class SpokenConfig(Section):
     """A text that is spoken, a job for each of its chapters: `results/{experiment}/spoken/`."""
 
-    texts: list[str] = Field(
-        min_length=1, description="a file a chapter, or as book/*.txt"
-    )
+    texts: list[str] = Field(min_length=1, description="a file a chapter, or as book/*.txt")
     voice: str | None = Field(None, description="of the model's, or a preset; null: the first")
     language: str | None = Field(None, description="null: as the text tells")
     accent: str | None = Field(None, description="a language whose accent it gets")
