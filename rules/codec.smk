@@ -28,7 +28,7 @@ rule fetch_codec:
         "../scripts/fetch_codec.py"
 
 
-# Not made anew with codes: it decodes those that are there.
+# The weights are no output: Snakemake would remove what was put there by hand.
 rule fetch_decoder:
     input:
         published=RESOURCES / "pretrained.yaml",

@@ -29,7 +29,7 @@ with torchaudio_or_nothing():
 
 log = logging.getLogger(__name__)
 
-WINDOW = 1500  # frames that are decoded at once: 20 s
+WINDOW = 750  # frames that are decoded at once: 10 s
 KERNEL = 7  # frames that each convolution of the backbone sees
 OVERLAP = 2  # frames to each side whose ISTFT reaches into a frame: 1280 samples, centred on 320
 BOOKS, WIDTH = 16, 128  # codebooks, for 12 kbps, and the length of their entries
@@ -72,13 +72,14 @@ class VocosDecoder(ResidualCodec):
 
     @torch.inference_mode()
     def _decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
-        """In windows, each with all that its frames depend on: memory does not grow with T."""
-        pieces = []
+        """In windows, each with all that its frames depend on, for memory that does not grow."""
+        samples = np.empty(len(codes) * self.hop, np.float32)
         for at in range(0, len(codes), WINDOW):
             begin = max(0, at - self._context)
-            samples = self._speak(codes[begin : at + WINDOW + self._context])
-            pieces.append(samples[(at - begin) * self.hop :][: WINDOW * self.hop])
-        return np.concatenate(pieces)
+            seen = self._speak(codes[begin : at + WINDOW + self._context])
+            window = samples[at * self.hop : (at + WINDOW) * self.hop]
+            window[:] = seen[(at - begin) * self.hop :][: len(window)]
+        return samples
 
     @torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     def _speak(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
@@ -134,10 +135,10 @@ def load_decoder(codec: Codec, choice: Decoder | None) -> Codec | VocosDecoder:
 
 
 def _model(config: Mapping[str, Any]) -> nn.ModuleDict:
-    """Backbone and head without weights, which come from the file alone."""
+    """Backbone and head of these sizes; what others draw by chance is not touched."""
     backbone, head = (config[part]["init_args"] for part in ("backbone", "head"))
     try:
-        with torch.device("meta"):
+        with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced
             return nn.ModuleDict({"backbone": VocosBackbone(**backbone), "head": ISTFTHead(**head)})
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         raise ValueError(f"no model has the sizes of {CONFIG}: {error}") from None

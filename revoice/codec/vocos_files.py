@@ -71,9 +71,10 @@ def fetch_vocos(published: str | Path, folder: str | Path) -> str:
     try:
         source = download_files(entry, Path(folder))
     except DownloadError as error:
+        urls = [entry["url"].format(file=file, **entry) for file in entry["files"]]
         raise DownloadError(
-            f"{error}\nVocos needs {WEIGHTS} and {CONFIG} in {Path(folder).resolve()}. EnCodec's "
-            "own decoder needs neither: `synthesis: {decoder: encodec}`."
+            f"{error}\nVocos needs {' and '.join(urls)} in {Path(folder).resolve()}. EnCodec's own "
+            "decoder needs neither: `synthesis: {decoder: encodec}`."
         ) from error
     read_config(Path(folder, CONFIG))
     return source
