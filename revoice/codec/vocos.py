@@ -147,6 +147,6 @@ def _model(config: Mapping[str, Any]) -> nn.ModuleDict:
 def _tensors(state: Any) -> dict[str, Tensor]:
     """The tensors of a published state dict, in float32."""
     try:
-        return {str(name): tensor.float() for name, tensor in state.items()}
+        return {str(name): tensor.detach().float() for name, tensor in state.items()}
     except (AttributeError, RuntimeError) as error:
         raise ValueError(f"it holds no tensors: {error}") from None
