@@ -24,6 +24,7 @@ TokenizerName = Literal["espeak", "vallex"]
 Recognizer = Literal["whisper", "pocketsphinx"]
 SpeakingWeights = Literal["auto", "int8", "bf16", "fp32"]
 Prompts = Literal["first", "sliding"]
+Decoder = Literal["encodec", "vocos"]
 CorpusKind = Literal[
     "asterisk", "folder", "recordings", "table", "libritts", "ljspeech", "synthetic"
 ]
@@ -221,6 +222,7 @@ class SynthesisConfig(Section):
     weights: SpeakingWeights = Field("auto", description="auto: int8 or bf16, if it is large")
     nar: Decoding = Field("expected", description="the sound that it expects; argmax: likeliest")
     prompted: Literal["both", "nar"] = Field("both", description="which parts hear the prompt")
+    decoder: Decoder = Field("encodec", description="of EnCodec's codes; WORLD has its own")
 
 
 class SpokenConfig(Section):
