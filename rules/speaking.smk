@@ -3,6 +3,9 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error))
 
+# How test sentences are spoken, and so any text; which sentences these are is nothing to it.
+HOW = sorted({*type(CONFIG.synthesis).model_fields} - {"sentences", "extra", "repeats"})
+
 
 wildcard_constraints:
     book=experiments.one_of(CONFIG.speak),
@@ -28,7 +31,7 @@ rule voices:
         mem_mb=grown(4000),
         runtime=grown(60),
     params:
-        synthesis=section(CONFIG.synthesis),
+        synthesis=section(CONFIG.synthesis, *HOW),
         dnsmos=CONFIG.score.dnsmos,
         code=code_of("voices"),
     message:
@@ -67,7 +70,7 @@ rule tell:
         gpu=GPU,
     params:
         speak=lambda w: section(CONFIG.speak[w.book]),
-        synthesis=section(CONFIG.synthesis),
+        synthesis=section(CONFIG.synthesis, *HOW),
         kept="work/spoken/{experiment}/{book}/{chapter}",
         codec_code=lambda w: experiments.codec_settings(CONFIG, CODECS[w.experiment])["code"],
         decoder_code=lambda w: (

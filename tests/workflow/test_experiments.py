@@ -165,7 +165,9 @@ def test_stages_in_common_run_once(record: Record) -> None:
         jobs += [f"tokenize_text {corpus}.vallex"]
         for shard in (record.folder / "results/corpora" / corpus / "shards").glob("*.tsv"):
             jobs += [f"resample {corpus}/{shard.stem}", f"encode {corpus}/encodec/{shard.stem}"]
-    rules = "select_cuts train_ar train_nar assemble evaluate synthesize score tabulate".split()
+    rules = (
+        "select_cuts train_ar train_nar assemble voices evaluate synthesize score tabulate".split()
+    )
     jobs += [f"{rule} {name}" for rule in rules for name in record.config.experiments]
     assert record.run.jobs == sorted(jobs)
 
@@ -377,7 +379,7 @@ def test_the_nars_learning_rate_retrains_the_nar_alone(
     record: Record, copy: Path, snakemake: Snakemake
 ) -> None:
     def after(rule: str) -> list[str]:
-        rules = [rule, "assemble", "evaluate", "synthesize", "score", "tabulate"]
+        rules = [rule, "assemble", "voices", "evaluate", "synthesize", "score", "tabulate"]
         return sorted([*(f"{rule} run3" for rule in rules), "summarize"])
 
     # run3 has an AR of its own; nothing extends run3
@@ -400,7 +402,9 @@ def test_the_record_at_full_size(tmp_path: Path, snakemake: Snakemake) -> None:
     run = snakemake(tmp_path, "-n").succeeded()
     expected = "fetch_codec fit_codec fetch_corpus fetch_recipe fetch_pretrained import_checkpoint"
     expected += " resample manifests encode tokenize_text select_cuts train_ar train_nar assemble"
-    expected += " evaluate synthesize fetch_recognizer score tabulate summarize index check_limits"
+    expected += (
+        " voices evaluate synthesize fetch_recognizer score tabulate summarize index check_limits"
+    )
     assert run.rules == sorted(expected.split())
     experiments = load_config(yaml.safe_load((tmp_path / "config.yaml").read_text())).experiments
     for rule in ("select_cuts", "train_ar", "train_nar", "assemble", "evaluate", "score"):

@@ -55,7 +55,7 @@ def test_every_job_ran_once(finished: Finished) -> None:
         "tokenize_text small.vallex",
         "summarize",
     ]
-    rules = "select_cuts train_ar train_nar assemble evaluate synthesize score tabulate"
+    rules = "select_cuts train_ar train_nar assemble voices evaluate synthesize score tabulate"
     per_experiment = [f"{rule} {name}" for rule in rules.split() for name in EXPERIMENTS]
     assert finished.run.jobs == sorted([*per_shard, *once, *per_experiment])
 

@@ -24,11 +24,11 @@ from tests.workflow.conftest import Finished, Run, Snakemake
 CODES = "results/corpora/small/codes/world/{shard}.jsonl.gz"
 EXPERIMENTS = ("tiny", "other")
 # The rules of an experiment, in their order; whatever runs again, all that reads it does too.
-SELECTED = ("select_cuts", "train_ar", "train_nar", "assemble", "evaluate", "synthesize", "score")
-SELECTED += ("tabulate",)
+SELECTED = ("select_cuts", "train_ar", "train_nar", "assemble", "voices", "evaluate", "synthesize")
+SELECTED += ("score", "tabulate")
 TRAINED = SELECTED[1:]
 ASSEMBLED = SELECTED[3:]
-SPOKEN = SELECTED[5:]
+SPOKEN = SELECTED[6:]
 EVALUATED = ("evaluate", "tabulate")
 WHOLE = ("fit_codec", "encode", "resample", "manifests", "tokenize_text", *SELECTED, "summarize")
 
