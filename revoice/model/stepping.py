@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from revoice.model.eights import Stack, product, rounded
 from revoice.model.precision import DTYPES, computing
 from revoice.model.rows import Rows, valid
 from revoice.model.valle import AR, NAR, Attend, Layer
@@ -36,19 +37,11 @@ class Product(nn.Module):
             self.weight = weight.detach().to(DTYPES[weights])
             self.bias = self.bias.to(self.weight.dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.weights != "int8":
-            return F.linear(x.to(self.weight.dtype), self.weight, self.bias).float()
-        whole, scales = rounded(x)
-        y = torch._int_mm(whole, self.weight.t()).float()
-        return y.mul_(scales).mul_(self.scales).add_(self.bias)
-
-
-def rounded(x: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, K) to int8, and (N, 1) float32 that scales it back: the largest of a row is 127."""
-    x = x.float()
-    scales = (x.abs().amax(1, keepdim=True) / 127).clamp_(min=1e-12)
-    return (x / scales).round_().char(), scales
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        if self.weights == "int8":
+            return product(x, self.weight, self.scales, self.bias, relu)
+        y = F.linear(x.to(self.weight.dtype), self.weight, self.bias).float()
+        return F.relu(y) if relu else y
 
 
 class FastDecoder(nn.Module):
@@ -69,6 +62,9 @@ class FastDecoder(nn.Module):
             nn.ModuleList(Product(*pair, weights) for pair in matrices(layer)) for layer in layers
         )
         self.heads = layers[0].self_attn.heads
+        norms = list(zip(self.norm1, self.norm2, strict=True))
+        four = [list(each) for each in self.products]  # type: ignore[call-overload]
+        self.stack = Stack.of_layers(norms, four) if weights == "int8" else None
 
     def forward(
         self, x: Tensor, attend: Attend, stage: Tensor | None = None, **training: bool
@@ -81,7 +77,7 @@ class FastDecoder(nn.Module):
             qkv = into(norm1(x, *condition)).unflatten(1, (3, self.heads, -1))
             y = attend(qkv.to(self.attending), number, 0.0)
             x = x + out(y.flatten(1).float())
-            x = x + down(F.relu(up(norm2(x, *condition))))
+            x = x + down(up(norm2(x, *condition), relu=True))
         return self.norm(x, *condition)
 
 
@@ -156,6 +152,11 @@ class Slots:
     def step(self, ar: AR, x: Tensor) -> Tensor:
         """The next position of every slot: (slots, width) to (slots, width)."""
         longest = int(self.lens.max())
+        if len(x) == 1 and (stack := getattr(ar.ar_decoder, "stack", None)) is not None:
+            # one row is too little work for operations of torch
+            self.opened = max(self.opened, longest + 1)
+            self.lens += 1
+            return ar.ar_decoder.norm(stack(x, self.values, longest))
         unequal = int(self.lens.min()) < longest
         mask = valid(self.lens + 1, longest + 1)[:, None, None] if unequal else None
         every = torch.arange(len(x), device=x.device)

@@ -65,7 +65,7 @@ READS = {
     "evaluate": f"codec.identity {MODEL} model.finetune model.losses model.precision text.framing "
     "training.data training.objective evaluation.evaluate evaluation.trained",
     "synthesize": f"codec.files codec.identity {MODEL} model.drawing model.generate "
-    f"model.precision model.prompts model.stepping {TEXT} "
+    f"model.eights model.precision model.prompts model.stepping {TEXT} "
     "text.framing corpus.naming evaluation.sentences evaluation.trained",
     "score": "evaluation.measures evaluation.normalize evaluation.recognizers evaluation.scoring "
     "evaluation/english.json",
