@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from revoice.devices import sent
+from revoice.model.eights import Stack, product, rounded
 from revoice.model.precision import DTYPES, computing
 from revoice.model.rows import Rows, larger, valid
 from revoice.model.valle import AR, NAR, Attend, Layer
@@ -40,19 +41,11 @@ class Product(nn.Module):
             self.weight = weight.detach().to(DTYPES[weights])
             self.bias = self.bias.to(self.weight.dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.weights != "int8":
-            return F.linear(x.to(self.weight.dtype), self.weight, self.bias).float()
-        whole, scales = rounded(x)
-        y = torch._int_mm(whole, self.weight.t()).float()
-        return y.mul_(scales).mul_(self.scales).add_(self.bias)
-
-
-def rounded(x: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, K) to int8, and (N, 1) float32 that scales it back: the largest of a row is 127."""
-    x = x.float()
-    scales = (x.abs().amax(1, keepdim=True) / 127).clamp_(min=1e-12)
-    return (x / scales).round_().char(), scales
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        if self.weights == "int8":
+            return product(x, self.weight, self.scales, self.bias, relu)
+        y = F.linear(x.to(self.weight.dtype), self.weight, self.bias).float()
+        return F.relu(y) if relu else y
 
 
 class FastDecoder(nn.Module):
@@ -73,6 +66,9 @@ class FastDecoder(nn.Module):
             nn.ModuleList(Product(*pair, weights) for pair in matrices(layer)) for layer in layers
         )
         self.heads = layers[0].self_attn.heads
+        norms = list(zip(self.norm1, self.norm2, strict=True))
+        four = [list(each) for each in self.products]  # type: ignore[call-overload]
+        self.stack = Stack.of_layers(norms, four) if weights == "int8" else None
 
     def forward(
         self, x: Tensor, attend: Attend, stage: Tensor | None = None, **training: bool
@@ -85,7 +81,7 @@ class FastDecoder(nn.Module):
             qkv = into(norm1(x, *condition)).unflatten(1, (3, self.heads, -1))
             y = attend(qkv.to(self.attending), number, 0.0)
             x = x + out(y.flatten(1).float())
-            x = x + down(F.relu(up(norm2(x, *condition))))
+            x = x + down(up(norm2(x, *condition), relu=True))
         return self.norm(x, *condition)
 
 
@@ -193,12 +189,17 @@ class Slots:
 
     def step(self, ar: AR, x: Tensor) -> Tensor:
         """The next position of every slot: (slots, width) to (slots, width)."""
+        stack = getattr(ar.ar_decoder, "stack", None)
         if has_graphs(x):
             end = min(-(-(max(self.ends) + 1) // BUCKET) * BUCKET, self.capacity)
             self._open(end)
             if end not in self.graphs:
                 self.graphs[end] = Graph(partial(self._reach, ar, end=end, masked=True), x)
             hidden = self.graphs[end](x)
+        elif stack is not None and len(x) == 1:  # too little work for operations of torch
+            longest = int(self.lens)
+            self.opened = max(self.opened, longest + 1)
+            hidden = ar.ar_decoder.norm(stack(x, self.values, longest))
         else:
             longest = int(self.lens.max())
             self._open(longest + 1)

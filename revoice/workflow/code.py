@@ -66,7 +66,7 @@ READS = {
     "evaluate": f"codec.identity {MODEL} model.finetune model.losses model.precision text.framing "
     "training.data training.objective evaluation.evaluate evaluation.trained",
     "synthesize": f"codec.files codec.identity {MODEL} model.drawing model.generate "
-    f"model.precision model.prompts model.stepping {TEXT} "
+    f"model.eights model.precision model.prompts model.stepping {TEXT} "
     "text.framing corpus.naming evaluation.sentences evaluation.trained",
     "voices": "codec.identity evaluation.measures evaluation.recognizers evaluation.trained "
     f"{MODEL} model.prompts speaking.voices {TEXT}",

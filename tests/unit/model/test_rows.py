@@ -134,3 +134,13 @@ def test_packing() -> None:
     assert torch.equal(second, torch.cat((text[1, :1], audio[1, :300])))
     back = rows.audio(packed, 6, 301)
     assert torch.equal(back, audio * valid(rows.audio_lens, 301).unsqueeze(2))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_attention_is_the_same_without_a_gradient(causal: bool) -> None:
+    """torch's own where one utterance sees all of itself, else products in chunks."""
+    rows = made(causal, [40], [300])
+    qkv = drawn(rows)
+    found = rows.attend(qkv.detach(), 0, 0.0)
+    assert torch.allclose(found, rows.attend(qkv, 0, 0.0), atol=1e-5)
+    assert torch.allclose(found, by_the_mask(rows, qkv), atol=1e-5)
