@@ -30,6 +30,7 @@ include: "rules/text.smk"
 include: "rules/model.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
+include: "rules/speaking.smk"
 include: "rules/report.smk"
 
 
@@ -39,5 +40,6 @@ rule all:
         "results/index.html",
         "results/summary.md",
         expand("results/{experiment}/table.md", experiment=CONFIG.experiments),
+        expand("results/{experiment}/voices", experiment=CONFIG.experiments),
         expand("results/corpora/{corpus}/record.json", corpus=SYNTHETIC),
         expand("results/corpora/{corpus}/labels.html", corpus=RECORDED),

@@ -122,7 +122,7 @@ def main() -> None:
         result["teacher"] = figures(texts, read, hear, args.every)
         given_back = [voice.codec.decode(voice.codec.encode(clip)) for clip in read]
         result["codec"] = figures(texts, given_back, hear, args.every)
-    wav = args.folder / "prompts" / f"{TEACHER}.wav"
+    wav = args.folder / "voices" / f"{TEACHER}.wav"
     own = wav, wav.with_suffix(".txt").read_text("utf-8").strip()
     for seed in range(1, args.seeds + 1):
         clips, ended = voice.speak(texts, own, sampling, seed, both)

@@ -23,6 +23,7 @@ Decoding = Literal["expected", "argmax"]
 TokenizerName = Literal["espeak", "vallex"]
 Recognizer = Literal["whisper", "pocketsphinx"]
 SpeakingWeights = Literal["auto", "int8", "bf16", "fp32"]
+Prompts = Literal["first", "sliding"]
 CorpusKind = Literal[
     "asterisk", "folder", "recordings", "table", "libritts", "ljspeech", "synthetic"
 ]
@@ -222,6 +223,26 @@ class SynthesisConfig(Section):
     prompted: Literal["both", "nar"] = Field("both", description="which parts hear the prompt")
 
 
+class SpokenConfig(Section):
+    """A text that is spoken, a job for each of its chapters: `results/{experiment}/spoken/`."""
+
+    texts: list[str] = Field(
+        min_length=1, description="a file a chapter, or as book/*.txt"
+    )
+    voice: str | None = Field(None, description="of the model's, or a preset; null: the first")
+    language: str | None = Field(None, description="null: as the text tells")
+    accent: str | None = Field(None, description="a language whose accent it gets")
+    speed: float = Field(1.0, ge=0.25, le=4, description="2: twice as fast")
+    seed: int = Field(1, ge=0, description="of the random numbers")
+    prompts: Literal["first", "sliding"] = Field(
+        "first", description="sliding: from piece to piece"
+    )
+    verify: bool = Field(False, description="a recognizer listens: again, where it is wrong")
+    errors: Share = Field(0.1, description="share of a piece's words that may be wrong")
+    retries: int = Field(2, ge=0, description="how often a piece is spoken again")
+    pause: float = Field(1.5, ge=0, description="seconds between chapters")
+
+
 class ScoreConfig(Section):
     """How speech is measured. null leaves a measure out."""
 
@@ -253,6 +274,7 @@ class Config(Section):
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="loss and accuracy")
     synthesis: SynthesisConfig = Field(SynthesisConfig(), description="what is spoken")
     score: ScoreConfig = Field(ScoreConfig(), description="how speech is measured")
+    speak: dict[Name, SpokenConfig] = Field({}, description="texts to speak, by name")
 
     @model_validator(mode="before")
     @classmethod

@@ -8,7 +8,7 @@ from pathlib import Path
 from revoice.config_file import load_config
 from revoice.corpus.index import index_corpus, read_index
 from revoice.corpus.naming import corpus_root, is_known, records
-from revoice.workflow import code, experiments, given
+from revoice.workflow import code, experiments, given, spoken
 from revoice.workflow.locks import free_stale_locks
 from revoice.workflow.scripts import share_library
 

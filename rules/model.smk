@@ -109,7 +109,7 @@ rule pack:
         tokenizer="results/{experiment}/tokenizer.json",
         codec="results/{experiment}/codec.json",
         codec_weights="results/{experiment}/codec.safetensors",
-        cuts="results/{experiment}/cuts/train.jsonl.gz",
+        voices="results/{experiment}/voices",
     output:
         folder=directory("results/{experiment}/pack"),
     log:
@@ -122,10 +122,8 @@ rule pack:
         mem_mb=grown(4000),
         runtime=grown(30),
     params:
-        seconds=CONFIG.synthesis.prompt_seconds,
-        seed=CONFIG.synthesis.seed,
         code=code_of("pack"),
     message:
-        "{wildcards.experiment}: packing the voice, in half precision and with prompts"
+        "{wildcards.experiment}: packing the voice, in half precision, with its prompts"
     script:
         "../scripts/pack.py"

@@ -3,14 +3,18 @@
 import hashlib
 import json
 import logging
+import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
+from revoice import __version__
 from revoice.evaluation.recognizers import Recognizer
 from revoice.evaluation.scoring import word_errors
 from revoice.files import atomic
@@ -18,6 +22,7 @@ from revoice.model.generate import Synthesis, synthesize
 from revoice.model.prompts import Prompt
 from revoice.speaking.pieces import Piece
 from revoice.speaking.talker import Samples, Talker, shown
+from revoice.speaking.writing import write_speech
 
 log = logging.getLogger(__name__)
 
@@ -201,3 +206,54 @@ def _read(piece: Piece, path: Path | None) -> Told | None:
         return None
     with np.load(path, allow_pickle=False) as file:
         return Told(piece, file["codes"], **json.loads(str(file["about"])))
+
+
+def speak_to(
+    path: Path,
+    talker: Talker,
+    some: Sequence[Piece],
+    prompt: Prompt,
+    how: How,
+    recognizer: Recognizer | None = None,
+    bar: Any = None,
+    kept: Path | None = None,
+) -> dict[str, Any]:
+    """Speak pieces into one file, as they are done; what was done, for a report.
+
+    `kept`: a folder that holds what is done until all of it is; default: hidden, beside the file.
+    """
+    kept, started = kept or path.parent / f".{path.name}.pieces", time.monotonic()
+    kept.mkdir(parents=True, exist_ok=True)
+    told: list[dict[str, Any]] = []
+
+    def parts() -> Iterator[Samples]:
+        for one in tell(talker, some, prompt, how, recognizer, kept):
+            told.append(_row(one, talker.codec.sample_rate))
+            if bar is not None:
+                bar.update()
+            yield one.samples
+            yield np.zeros(round(one.piece.pause * talker.codec.sample_rate), np.float32)
+
+    write_speech(path, parts(), talker.codec.sample_rate, note(talker))
+    shutil.rmtree(kept, ignore_errors=True)
+    seconds = soundfile.info(str(path)).duration
+    took = round(time.monotonic() - started, 3)
+    about = {"file": str(path), "seconds": round(seconds, 3), "took": took, "seed": how.seed}
+    by = {"model": talker.name, "sha256": talker.digest, "speed": how.speed}
+    return {**about, **by, "pieces": told}
+
+
+def note(talker: Talker) -> str:
+    """What files say of themselves: that nobody said this."""
+    return f"Synthetic speech, made with revoice {__version__}, model {talker.name}"
+
+
+def _row(told: Told, rate: int) -> dict[str, Any]:
+    row = {
+        "text": told.piece.text,
+        "seconds": round(len(told.samples) / rate, 3),
+        "ended": told.ended,
+        "attempts": told.attempts,
+    }
+    heard = {"heard": told.heard, "errors": told.errors, "words": told.words}
+    return row | (heard if told.heard is not None else {})

@@ -13,7 +13,7 @@ import torch
 from revoice.codec.search import ResidualCodec
 from revoice.model.drawing import Sampling, sample
 from revoice.model.generate import GREEDY, Request, _Batch, _draw_of, nearest, synthesize
-from revoice.model.prompts import Prompt, read_preset, write_preset
+from revoice.model.prompts import Origin, Prompt, read_preset, write_preset
 from revoice.model.sounds import Entries, entries_of
 from revoice.model.valle import AR, BINS, EOS, NAR, ModelConfig, Parts
 
@@ -479,11 +479,21 @@ def test_preset_round_trip(tmp_path: Path) -> None:
         assert int(file["lang_code"]) == 1
 
 
+def test_a_preset_of_several_languages_keeps_them_and_its_alignment(tmp_path: Path) -> None:
+    voice = replace(prompt(12, 4), languages=["en", "fr", "fr", "en"], lasting=[3, 4, 5, 0])
+    write_preset(tmp_path / "voice.npz", voice, Origin("these tokens", "this codec"))
+    back = read_preset(tmp_path / "voice.npz", Origin("these tokens", "this codec"))
+    assert (back.ids, back.languages, back.lasting) == (voice.ids, voice.languages, [3, 4, 5, 0])
+    with pytest.raises(ValueError, match=r"voice\.npz was made with another codec"):
+        read_preset(tmp_path / "voice.npz", Origin("these tokens", "another codec"))
+    assert read_preset(tmp_path / "voice.npz").ids == back.ids, "nobody asks whose it is"
+
+
 def test_presets_that_cannot_be(tmp_path: Path) -> None:
     path = tmp_path / "voice.npz"
-    for languages in (["de"], ["en", "zh"], []):
-        with pytest.raises(ValueError, match=r"voice\.npz: a preset has one language"):
-            write_preset(path, Prompt([1] * len(languages), languages))
+    for nothing in (Prompt(), Prompt([1], ["en"]), replace(prompt(3, 2), ids=[])):
+        with pytest.raises(ValueError, match=r"voice\.npz: a preset has text and codes"):
+            write_preset(path, nothing)
     assert not path.exists()
     np.savez(path, audio_tokens=np.zeros((1, 3, 8)))
     with pytest.raises(ValueError, match=r"voice\.npz is not a voice preset"):

@@ -1,30 +1,15 @@
-"""A voice that is given away: half precision, and prompts."""
+"""A voice that is given away: half precision."""
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 import torch
 
 from revoice.model.checkpoint import load_model, read_state, save_model
-from revoice.model.pack import choose_prompts, write_half, write_prompt
+from revoice.model.pack import write_half
 from revoice.model.valle import AR, NAR, ModelConfig
 
 CONFIG = ModelConfig("valle", 16, 1, 2, text_symbols=9, text_positions="frames")
-
-
-def cut(speaker: str, seconds: float, name: str = "") -> Any:
-    said = SimpleNamespace(speaker=speaker, text=f"{speaker} says {seconds:g}")
-    return SimpleNamespace(
-        id=name or f"{speaker}-{seconds}",
-        duration=seconds,
-        supervisions=[said],
-        sampling_rate=24000,
-        load_audio=lambda: np.full((1, round(seconds * 24000)), 0.25, np.float32),
-    )
 
 
 @pytest.fixture
@@ -58,21 +43,3 @@ def test_what_half_precision_cannot_hold_is_refused(model: Path, tmp_path: Path)
     with pytest.raises(ValueError, match=r"ar_decoder\.norm\.weight exceed half precision"):
         write_half(model, tmp_path / "half")
     assert not (tmp_path / "half.safetensors").exists()
-
-
-def test_prompts_of_those_who_speak_most() -> None:
-    cuts = [cut("a", 1), cut("a", 2), cut("b", 4), cut("b", 9), cut("c", 5), cut("d", 3.5)]
-    chosen = choose_prompts(cuts, 3, seed=1)
-    assert [c.id for c in chosen] == ["b-4", "c-5", "d-3.5"]
-    assert [c.id for c in choose_prompts(reversed(cuts), 3, seed=1)] == [c.id for c in chosen]
-    assert [c.id for c in choose_prompts([cut("a", 1), cut("a", 2)], 3, seed=1)] == ["a-2"]
-    many = [cut("a", 3 + i / 10, f"a{i}") for i in range(20)]
-    assert len({choose_prompts(many, 3, seed)[0].id for seed in range(20)}) > 5
-
-
-def test_a_prompt_is_sound_and_words(tmp_path: Path) -> None:
-    write_prompt(cut("am_michael+bf/emma", 3), tmp_path / "prompts")
-    samples, rate = soundfile.read(tmp_path / "prompts" / "am_michael+bf_emma.wav")
-    assert (len(samples), rate) == (72000, 24000)
-    text = (tmp_path / "prompts" / "am_michael+bf_emma.txt").read_text("utf-8")
-    assert text == "am_michael+bf/emma says 3\n"

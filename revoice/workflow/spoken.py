@@ -1,0 +1,31 @@
+"""The chapters of texts that are spoken: names of files."""
+
+import re
+from glob import glob, has_magic
+from pathlib import Path
+
+from revoice.config import Config
+from revoice.corpus.naming import shortened
+
+LONGEST = 200  # bytes of a chapter's name
+
+
+def chapters(config: Config, book: str) -> dict[str, str]:
+    """The files of a text by the names of its chapters, which are the files' own, in order.
+
+    Raises ValueError for a pattern that nothing matches, and files of one name.
+    """
+    where, found = f"speak.{book}.texts", dict[str, str]()
+    for pattern in config.speak[book].texts:
+        paths = sorted(glob(pattern)) if has_magic(pattern) else [pattern]
+        if not paths:
+            raise ValueError(f"{where}: {pattern} matches no file")
+        for path in paths:
+            stem = re.sub(r"[^\w.+-]", "_", Path(path).stem).lstrip(".-")
+            name = shortened(stem or "chapter", LONGEST)
+            if name in found:
+                raise ValueError(
+                    f"{where}: {found[name]} and {path} would both be chapter {name}: rename one"
+                )
+            found[name] = path
+    return found
