@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from revoice.config import Config
+from revoice.config import Config, SynthesisConfig
 from revoice.config_training import Section
 
 log = logging.getLogger(__name__)
@@ -44,12 +44,24 @@ def load_config(values: Mapping[str, Any], source: str = "config.yaml") -> Confi
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        faults: dict[str, str] = {}  # what is wrong of each key, by all that it could have been
-        for fault in error.errors():
-            subject, message = _explain(fault)
-            faults[subject] = f"{faults[subject]}; or{message}" if subject in faults else message
-        lines = [f"{source}: {subject}{message}" for subject, message in faults.items()]
-        raise ValueError("\n".join(lines)) from None
+        raise ValueError(_explained(error, source)) from None
+
+
+def load_synthesis(values: Mapping[str, Any], source: str) -> SynthesisConfig:
+    """The section `synthesis` alone, from another place; ValueError as `load_config`."""
+    try:
+        return SynthesisConfig.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(_explained(error, source, "synthesis")) from None
+
+
+def _explained(error: ValidationError, source: str, *within: str) -> str:
+    """All faults, a line each; `within`: the keys of the section that they are found in."""
+    faults: dict[str, str] = {}  # what is wrong of each key, by all that it could have been
+    for fault in error.errors():
+        subject, message = _explain({**fault, "loc": (*within, *fault["loc"])})
+        faults[subject] = f"{faults[subject]}; or{message}" if subject in faults else message
+    return "\n".join(f"{source}: {subject}{message}" for subject, message in faults.items())
 
 
 def _one_codec(values: Mapping[str, Any], source: str) -> dict[str, Any]:

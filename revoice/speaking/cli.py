@@ -101,6 +101,8 @@ def _add_options(add: argparse.ArgumentParser) -> None:
 
 def _speak(options: argparse.Namespace) -> None:
     """Speak one text, or each of its lines."""
+    if options.voice is not None and options.prompt is not None:
+        raise ValueError("--voice and --prompt name two voices: give one of them")
     texts, files = _texts(options), _files(options)
     values = {key: getattr(options, key, None) for key in GIVEN}
     given = {key: value for key, value in values.items() if value is not None}
@@ -144,8 +146,6 @@ def _prompt(options: argparse.Namespace, talker: Talker, recognizer: Recognizer 
     """The voice's prompt: of the model's voices, a preset, or a recording."""
     if options.prompt is None:
         return talker.voice(options.voice)
-    if options.voice is not None:
-        raise ValueError("--voice and --prompt name two voices: give one of them")
     language = options.prompt_language or options.language or (talker.languages or ["en"])[0]
     with tempfile.TemporaryDirectory() as folder:
         name, path = options.prompt.name, options.prompt.resolve()

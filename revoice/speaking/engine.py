@@ -67,6 +67,11 @@ class Engine:
             self._changed.notify()
         return turn.promise
 
+    @property
+    def busy(self) -> int:
+        """Requests that are spoken, or wait for it."""
+        return len(self._coming) + len(self._turns)
+
     def close(self) -> None:
         """Give up what is under way, and end the thread."""
         with self._changed:
@@ -89,6 +94,7 @@ class Engine:
                 speaking = Speaking(self.talker.ar, self._sampling)  # gives back its memory
         for turn in self._turns:
             turn.promise.cancel()
+            turn.promise.set_running_or_notify_cancel()
 
     def _take(self) -> bool:
         """Take what has come, or wait for it; False once the engine is closed."""

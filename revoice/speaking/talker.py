@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from revoice.codec import check_codec
 from revoice.codec.files import Codec, load_codec
 from revoice.config import SynthesisConfig
+from revoice.config_file import load_synthesis
 from revoice.devices import best_device
 from revoice.files import read_json, sha256
 from revoice.model.checkpoint import load_model
@@ -83,7 +84,8 @@ class Talker:
         codec = load_codec(folder / "codec.json", device)
         origin = Origin(tokenizer.digest(), description["sha256"])
         known = read_voices(folder / "voices", origin)
-        config = SynthesisConfig(**{**(known.synthesis if known else {}), **(given or {})})
+        own = load_synthesis(known.synthesis if known else {}, str(folder / "voices/voices.json"))
+        config = load_synthesis({**own.model_dump(), **(given or {})}, folder.name)
         ar, nar = ar.to(device).eval(), nar.to(device).eval()
         ready(ar, nar, config.weights)
         digest = sha256(folder / "model.safetensors")
@@ -165,6 +167,10 @@ class Talker:
 
         Raises ValueError, which quotes the text, for what the model cannot say.
         """
+        if accent and not self.ar.config.languages:
+            raise ValueError(
+                f"{self.name} has no accent to give: it has no language embedding. Leave it out."
+            )
         ids, languages = list[int](), list[str]()
         for span in piece.spans:
             tokens = self._tokens(span.text, span.language, repr(shown(span.text)))

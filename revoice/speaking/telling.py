@@ -223,7 +223,6 @@ def speak_to(
     `kept`: a folder that holds what is done until all of it is; default: hidden, beside the file.
     """
     kept, started = kept or path.parent / f".{path.name}.pieces", time.monotonic()
-    kept.mkdir(parents=True, exist_ok=True)
     told: list[dict[str, Any]] = []
 
     def parts() -> Iterator[Samples]:
