@@ -19,7 +19,7 @@ class Closed(RuntimeError):
     """Nobody speaks here any more."""
 
 
-@dataclass
+@dataclass(eq=False)  # arrays are in it
 class _Turn:
     """A request, its draws, and whom it is promised to."""
 
@@ -45,11 +45,6 @@ class Engine:
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=f"engine {talker.name}", daemon=True)
         self._thread.start()
-
-    @property
-    def busy(self) -> int:
-        """How many requests it has taken, and neither spoken nor given up."""
-        return len(self._coming) + len(self._turns)
 
     def submit(self, request: Request) -> Future[Synthesis]:
         """Ask for a request that has a seed; to cancel what comes back gives it up.
