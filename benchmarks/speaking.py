@@ -9,12 +9,15 @@ in float32 with a beam, and in int8 without.
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import jiwer
 from tabulate import tabulate
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from revoice.evaluation.normalize import join_compounds, normalize
 from revoice.evaluation.recognizers import load_whisper
@@ -68,11 +71,11 @@ def measure(
     pieces = [Piece((Span(text, "en"),), 0.0) for text in texts]
     prompt, total, took, unended = talker.voice(), dict[str, float](), 0.0, 0
     for seed in seeds:
-        started = time.perf_counter()
+        started = time.process_time()
         told = list(
             tell(talker, pieces, prompt, How(**{"retries": 0, "seed": seed} | how), recognizer)
         )
-        took += time.perf_counter() - started
+        took += time.process_time() - started
         for one, text in zip(told, texts, strict=True):
             unended += not one.ended
             for key, value in judged(

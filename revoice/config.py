@@ -24,6 +24,7 @@ TokenizerName = Literal["espeak", "vallex"]
 Recognizer = Literal["whisper", "pocketsphinx"]
 SpeakingWeights = Literal["auto", "int8", "bf16", "fp32"]
 Prompts = Literal["first", "sliding"]
+Decoder = Literal["encodec", "vocos"]
 CorpusKind = Literal[
     "asterisk", "folder", "recordings", "table", "libritts", "ljspeech", "synthetic"
 ]
@@ -221,14 +222,13 @@ class SynthesisConfig(Section):
     weights: SpeakingWeights = Field("auto", description="auto: int8 or bf16, if it is large")
     nar: Decoding = Field("expected", description="the sound that it expects; argmax: likeliest")
     prompted: Literal["both", "nar"] = Field("both", description="which parts hear the prompt")
+    decoder: Decoder = Field("encodec", description="of EnCodec's codes; WORLD has its own")
 
 
 class SpokenConfig(Section):
     """A text that is spoken, a job for each of its chapters: `results/{experiment}/spoken/`."""
 
-    texts: list[str] = Field(
-        min_length=1, description="a file a chapter, or as book/*.txt"
-    )
+    texts: list[str] = Field(min_length=1, description="a file a chapter, or as book/*.txt")
     voice: str | None = Field(None, description="of the model's, or a preset; null: the first")
     language: str | None = Field(None, description="null: as the text tells")
     accent: str | None = Field(None, description="a language whose accent it gets")

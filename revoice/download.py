@@ -3,8 +3,9 @@
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -98,6 +99,20 @@ def download(
     if not expected:
         log.warning("%s: no SHA-256 is known to compare with; got %s", path, digest)
     return digest
+
+
+def download_files(entry: Mapping[str, Any], folder: Path) -> str:
+    """Fetch the files of an entry of `resources/pretrained.yaml` that has several into `folder`.
+
+    The entry has `url`, in which {revision} and {file} stand, `revision`, and `files`: name to
+    SHA-256. Returns where they came from, in words. Raises DownloadError as `download` does.
+    """
+    kept = all((folder / file).exists() for file in entry["files"])
+    for file, digest in entry["files"].items():
+        url = entry["url"].format(revision=entry["revision"], file=file)
+        # One more attempt, and no long wait: without a network the answer must come soon.
+        download(url, folder / file, digest, attempts=2, timeout=10)
+    return "were there already" if kept else f"came from {url.rpartition('/')[0]}"
 
 
 def _transfer(url: str, part: Path, resumable: bool, timeout: float) -> None:

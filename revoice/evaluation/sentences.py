@@ -11,7 +11,7 @@ import soundfile
 from lhotse.cut import Cut
 from numpy.typing import NDArray
 
-from revoice.codec.files import Codec
+from revoice.codec.search import ResidualCodec
 from revoice.corpus.naming import shortened
 from revoice.model.generate import Request, Synthesis, ask
 from revoice.model.prompts import Prompt
@@ -127,10 +127,11 @@ def write_spoken(
     folder: str | Path,
     utterances: Sequence[Utterance],
     spoken: Mapping[int, Sequence[Synthesis]],
-    codec: Codec,
+    decoder: ResidualCodec,
 ) -> pd.DataFrame:
     """Write `{id}.wav`, and `{id}-codec.wav` of an utterance with a recording, as 16-bit WAV.
 
+    `decoder` makes sound of codes: their codec, or Vocos.
     `spoken` is seed to a synthesis per utterance; those after the first are `{id}-seed{seed}.wav`.
     Of a cut that is a part of a recording that part is written too, to be heard beside them.
     Returns a row per utterance and seed, as `revoice.evaluation.scoring.score_sentences` reads it.
@@ -140,7 +141,7 @@ def write_spoken(
 
     def decoded(codes: NDArray, name: str) -> str:
         path = folder / f"{name}.wav"
-        soundfile.write(path, codec.decode(codes), codec.sample_rate, subtype="PCM_16")
+        soundfile.write(path, decoder.decode(codes), decoder.sample_rate, subtype="PCM_16")
         return path.as_posix()
 
     written = set[Path]()  # prompts serve many

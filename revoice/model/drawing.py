@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from revoice.config import SynthesisConfig
 from revoice.model.rows import Rows, larger, padded
 from revoice.model.stepping import Slots
 from revoice.model.valle import AR, BOS, EOS, Parts, Reading
@@ -54,6 +55,14 @@ class Sampling:
             raise ValueError(f"{self}: top_p must be in (0, 1], temperature and speed above 0")
         if not 0 <= self.repetition <= 1 or self.end_bias < 0:
             raise ValueError(f"{self}: repetition must be in [0, 1], end_bias not below 0")
+
+
+def sampling_of(config: SynthesisConfig, frame_rate: float) -> Sampling:
+    """How a configuration has codes drawn of which there are so many a second."""
+    keys = "top_k top_p temperature best_of speed window repetition end_bias".split()
+    seconds = config.loop_seconds
+    loop = None if seconds is None else max(3, round(seconds * frame_rate))
+    return Sampling(**{key: getattr(config, key) for key in keys}, loop=loop)
 
 
 @dataclass(frozen=True)

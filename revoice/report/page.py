@@ -20,6 +20,7 @@ from revoice.model import PARTS
 from revoice.report.curves import VALUES, panel, read_metrics
 from revoice.report.scores import (
     explanations,
+    made_decoder,
     made_recognizer,
     read_scores,
     score_text,
@@ -168,7 +169,9 @@ def _shown(experiment: Experiment, link: Link) -> dict[str, Any]:
             for value in VALUES
         ],
         "footnotes": loss_notes(evaluation),
-        "made_by": evaluation.get("made_by", {}) | made_recognizer(experiment.scores),
+        "made_by": evaluation.get("made_by", {})
+        | made_decoder(experiment.clips)
+        | made_recognizer(experiment.scores),
         "seeds": ", ".join(f"{what} {seed}" for what, seed in seeds.items()),
         "config": {k: v for k, v in flatten(config).items() if v not in (None, [], {})},
     }

@@ -51,6 +51,12 @@ def made_recognizer(summary: pd.DataFrame) -> dict[str, str]:
     return {"recognizer": f"{by['heard_by']}; {by['heard_reason']}"}
 
 
+def made_decoder(spoken: pd.DataFrame) -> dict[str, str]:
+    """What made sound of codes, of a table of sentences or clips; nothing where the codec did."""
+    named = spoken["decoder"].dropna() if "decoder" in spoken else pd.Series(dtype=str)
+    return {"decoder": named.iloc[0]} if len(named) else {}
+
+
 def score_text(column: str, value: Any) -> str:
     """A number of the summary as it is shown; a reason stays as it is, "–" says that none fits."""
     if isinstance(value, str) or column in {"clips", "words"}:

@@ -89,7 +89,7 @@ def _add_options(add: argparse.ArgumentParser) -> None:
     how.add_argument("--retries", type=int, default=2, help="how often a piece is spoken again")
     how.add_argument("--errors", type=float, default=0.1, help="share of words that may be wrong")
     how.add_argument("--recognizer", default="base", help="base, pocketsphinx or Whisper's folder")
-    how.add_argument("--data", type=Path, default="data", help="where its weights are kept")
+    how.add_argument("--data", type=Path, default="data", help="where weights of others are kept")
     how.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     out = add.add_argument_group("where to")
     out.add_argument("--out", type=Path, help="a file, or a folder with --lines; default: speech")
@@ -106,7 +106,7 @@ def _speak(options: argparse.Namespace) -> None:
     texts, files = _texts(options), _files(options)
     values = {key: getattr(options, key, None) for key in GIVEN}
     given = {key: value for key, value in values.items() if value is not None}
-    talker = Talker.load(options.model, options.device, given)
+    talker = Talker.load(options.model, options.device, given, options.data)
     language = options.language or None
     known = talker.languages or [language or "en"]
     cut = [pieces(text, known, language) for text in texts]  # before a recognizer is asked for

@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from revoice.codec import check_codec
+from revoice.codec.choice import Choice
 from revoice.codec.files import Codec, load_codec
+from revoice.codec.vocos import VocosDecoder, load_decoder
+from revoice.codec.vocos_files import choose_decoder
 from revoice.config import SynthesisConfig
 from revoice.config_file import load_synthesis
 from revoice.devices import best_device
-from revoice.files import read_json, sha256
+from revoice.files import RESOURCES, read_json, sha256
 from revoice.model.checkpoint import load_model
-from revoice.model.drawing import Sampling
+from revoice.model.drawing import Sampling, sampling_of
 from revoice.model.generate import Request, ask, check_request, with_aligned_prompt
 from revoice.model.prompts import Origin, Prompt, read_preset
 from revoice.model.sounds import Entries, entries_of
@@ -52,6 +55,7 @@ class Talker:
     nar: NAR
     tokenizer: Tokenizer
     codec: Codec
+    decoder: Codec | VocosDecoder
     config: SynthesisConfig
     origin: Origin
     digest: str
@@ -61,12 +65,18 @@ class Talker:
 
     @classmethod
     def load(
-        cls, folder: str | Path, device: str = "auto", given: Mapping[str, Any] | None = None
+        cls,
+        folder: str | Path,
+        device: str = "auto",
+        given: Mapping[str, Any] | None = None,
+        data: str | Path = "data",
     ) -> "Talker":
         """The model of a folder as `assemble` and `pack` write it.
 
         `given`: keys of the configuration's `synthesis` in place of those that lie with the model.
-        Raises FileNotFoundError where a file is missing, ValueError where some do not fit together.
+        `data`: where weights of Vocos are kept, or fetched to, if `decoder` asks for them.
+        Raises FileNotFoundError where a file is missing, ValueError where some do not fit together,
+        DownloadError for weights that cannot be had.
         """
         folder = Path(folder)
         names = ("model.safetensors", "model.json", "tokenizer.json", "codec.json")
@@ -89,7 +99,13 @@ class Talker:
         ar, nar = ar.to(device).eval(), nar.to(device).eval()
         ready(ar, nar, config.weights)
         digest = sha256(folder / "model.safetensors")
-        talker = cls(folder.name, ar, nar, tokenizer, codec, config, origin, digest)
+        name = folder.resolve().name
+        talker = cls(name, ar, nar, tokenizer, codec, codec, config, origin, digest)
+        if config.decoder == "vocos":
+            codec_choice = Choice(name=description["name"], reason=f"of {name}", weights=None)
+            published, kept = RESOURCES / "pretrained.yaml", Path(data) / "vocos"
+            choice = choose_decoder(codec_choice, published, kept)
+            talker.decoder = load_decoder(codec, choice)
         talker.languages = list(ar.config.languages) or (known.languages if known else [])
         if known:
             talker.voices, talker.prompts = known.voices, known.prompts
@@ -98,10 +114,7 @@ class Talker:
     @property
     def sampling(self) -> Sampling:
         """How the AR draws."""
-        keys = "top_k top_p temperature best_of speed window repetition end_bias".split()
-        seconds, rate = self.config.loop_seconds, self.codec.frame_rate
-        loop = None if seconds is None else max(3, round(seconds * rate))
-        return Sampling(**{key: getattr(self.config, key) for key in keys}, loop=loop)
+        return sampling_of(self.config, self.codec.frame_rate)
 
     @property
     def entries(self) -> Entries | None:
@@ -189,7 +202,7 @@ class Talker:
         `speed`: for a model that does not plan its pace.
         """
         rate = self.codec.sample_rate
-        samples = trimmed(self.codec.decode(codes), rate)
+        samples = trimmed(self.decoder.decode(codes), rate)
         if speed != 1.0 and not self.planned:
             samples = stretched(samples, rate, speed)
         return levelled(samples, rate)

@@ -73,10 +73,11 @@ READS = {
     "summarize": "html evaluation.scoring report.curves report.page report.scores report.tables "
     "report/notes.json report/templates/curves.mplstyle report/templates/index.html.j2",
 }
-# Those of a codec count where that codec is used.
+# Those of a codec, or a decoder, count where it is used.
 CODECS = {
     "encodec_24khz": "codec.encodec codec.search",
     "world": "codec.channel codec.world codec.search",
+    "vocos": "codec.vocos codec.vocos_files",
 }
 
 Digest = Callable[[Any], str]

@@ -201,10 +201,23 @@ def codec_settings(config: Config, codec: str) -> dict[str, Any]:
     settings: dict[str, Any] = {"loudness": config.audio.loudness}
     configured = config.codecs.get(codec)
     if not configured:
-        given = given_codecs(config)[codec]
-        return settings | {"codec": given, "code": codec_code(read_json(given)["name"], None, None)}
+        code = codec_code(codec_kind(config, codec), None, None)
+        return settings | {"codec": given_codecs(config)[codec], "code": code}
     code = codec_code(configured.kind, configured.fallback, made(codec))
     return settings | {"codec": configured.model_dump(mode="json"), "code": code}
+
+
+def codec_kind(config: Config, codec: str) -> str:
+    """The kind of a codec as configured, in whose place WORLD may step, or as it came."""
+    configured = config.codecs.get(codec)
+    return configured.kind if configured else read_json(given_codecs(config)[codec])["name"]
+
+
+def decoder_of(config: Config, name: str) -> str | list[str]:
+    """The record of Vocos, where it is to make sound of the codes of an experiment."""
+    codec = codec_of(config, name)
+    wanted = config.synthesis.decoder == "vocos" and codec_kind(config, codec) == "encodec_24khz"
+    return f"results/codecs/{codec}/decoder.json" if wanted else []
 
 
 def fitted_on(config: Config, codec: str) -> list[str]:

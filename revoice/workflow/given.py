@@ -14,7 +14,8 @@ def check_given(config: Config) -> None:
     """That models fit the experiments that start from them, as far as files tell by now.
 
     Raises ValueError: no base voice, no symbol table, one of another tokenizer, codes of another
-    codec, a path to what an experiment leaves; `early_stopping` where nothing is validated.
+    codec, a path to what an experiment leaves; `early_stopping` where nothing is validated; Vocos
+    where nothing has EnCodec's codes.
     """
     for name, experiment in config.experiments.items():
         for part, train in (("ar", experiment.ar), ("nar", experiment.nar)):
@@ -30,6 +31,13 @@ def check_given(config: Config) -> None:
             _check_beside(config, name)
             _check_table(config, name)
         _check_codec(config, name)
+    decoded = any(experiments.decoder_of(config, name) for name in config.experiments)
+    if config.synthesis.decoder == "vocos" and not decoded:
+        raise ValueError(
+            "synthesis.decoder: vocos makes sound of EnCodec's codes, and the codec of every "
+            "experiment is WORLD, which has a decoder of its own: leave the key out, or set "
+            "`codec: encodec` for one that starts from nothing"
+        )
     for codec in config.codecs:
         if (needing := experiments.need_encodec(config, codec)) and experiments.made(
             codec, "choice.json"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from revoice.corpus.index import read_index
 from tests.helpers import small
@@ -126,3 +127,10 @@ def test_configurations_to_choose_from(name: str, tmp_path: Path, snakemake: Sna
     rules = snakemake(tmp_path, "-n").succeeded().rules
     assert {"fetch_corpus", "fetch_codec", "train_ar", "train_nar", "tabulate"} <= set(rules)
     assert ("import_checkpoint" in rules) == (name == "vallex")
+    assert "fetch_decoder" not in rules
+    values = yaml.safe_load((tmp_path / "config.yaml").read_text("utf-8"))
+    values["synthesis"]["decoder"] = "vocos"
+    assert set(snakemake(tmp_path, "-n", config=values).succeeded().rules) == {
+        *rules,
+        "fetch_decoder",
+    }

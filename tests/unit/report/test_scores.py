@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from revoice.report.scores import read_scores, write_scores
+from revoice.report.scores import made_decoder, read_scores, write_scores
 from revoice.report.tables import write_tables
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -66,6 +66,14 @@ def test_table_of_the_scores(tmp_path: Path) -> None:
     written = (tmp_path / "scores.md").read_text("utf-8")
     assert written == (EXPECTED / "scores.md").read_text("utf-8")
     assert "nan" not in written.lower()
+
+
+def test_the_decoder_is_named_where_it_is_not_the_codec() -> None:
+    spoken = pd.DataFrame({"id": ["a", "b"]})
+    assert made_decoder(spoken) == {}
+    vocos = "vocos (sha256 01234567)"
+    assert made_decoder(spoken.assign(decoder=[None, vocos])) == {"decoder": vocos}
+    assert made_decoder(spoken.assign(decoder=[vocos, vocos])[:0]) == {}
 
 
 @pytest.mark.parametrize("wer", [[0.5, 1.0, "not available: no clips"], [0.5, 1.0, 2.0]])

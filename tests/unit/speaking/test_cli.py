@@ -16,7 +16,7 @@ FAST = ["--best-of", "1", "--quiet", "--device", "cpu"]
 
 
 @pytest.fixture
-def speak(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201
+def speak(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     return lambda *more: main(["speak", "--model", str(base), *FAST, *more])
 
@@ -84,7 +84,7 @@ def test_interrupted_and_gone_on_with(
     spoken: list[int] = []
     real = telling.synthesize
 
-    def interrupted(*given):  # noqa: ANN002, ANN202
+    def interrupted(*given):
         if len(spoken) == 2:
             raise KeyboardInterrupt
         spoken.append(len(given[2]))

@@ -16,11 +16,11 @@ TRAINED = {"ar": {"epochs": 1}, "nar": {"epochs": 1}}
 BASE = {"corpora": ["mine"], **TRAINED}
 
 
-def config(**experiments: Any) -> Config:
+def config(synthesis: dict[str, Any] | None = None, **experiments: Any) -> Config:
     """A configuration of two corpora and these experiments."""
     corpora = {name: {"kind": "folder", "path": name} for name in ("mine", "theirs")}
     values = {name: BASE | values for name, values in experiments.items()}
-    return load_config({"corpora": corpora, "experiments": values})
+    return load_config({"corpora": corpora, "experiments": values, "synthesis": synthesis or {}})
 
 
 def test_experiments_with_the_same_data_share_a_text() -> None:
@@ -156,6 +156,30 @@ def test_the_codec_of_an_experiment(tmp_path: Path) -> None:
     assert of.fitting_corpora(made, moved) == ["mine"]
     assert of.experiments_with(made, "world") == ["b", "c"]
     check_given(made)
+
+
+def test_vocos_decodes_what_encodec_encoded(tmp_path: Path) -> None:
+    given = write_model(tmp_path / "voice", codec="encodec_24khz")
+    experiments: Any = {"a": {}, "b": {"codec": "world"}, "c": {"init": given}}
+    plain, vocos = (config({"decoder": which}, **experiments) for which in ("encodec", "vocos"))
+    name = of.given_name(given)
+    assert [of.decoder_of(plain, each) for each in "abc"] == [[], [], []]
+    assert [of.decoder_of(vocos, each) for each in "abc"] == [
+        "results/codecs/encodec/decoder.json",
+        [],
+        f"results/codecs/{name}/decoder.json",
+    ]
+    for codec in ("encodec", "world", name):
+        assert of.codec_settings(plain, codec) == of.codec_settings(vocos, codec), "same codes"
+    check_given(vocos)
+
+
+def test_vocos_for_nobody(tmp_path: Path) -> None:
+    given = write_model(tmp_path / "voice")
+    experiments: Any = {"a": {"codec": "world"}, "b": {"init": given}}
+    check_given(config(**experiments))
+    with pytest.raises(ValueError, match=r"synthesis\.decoder: vocos .* has a decoder of its own"):
+        check_given(config({"decoder": "vocos"}, **experiments))
 
 
 @pytest.fixture
