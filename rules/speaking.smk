@@ -69,6 +69,12 @@ rule tell:
         speak=lambda w: section(CONFIG.speak[w.book]),
         synthesis=section(CONFIG.synthesis),
         kept="work/spoken/{experiment}/{book}/{chapter}",
+        codec_code=lambda w: experiments.codec_settings(CONFIG, CODECS[w.experiment])["code"],
+        decoder_code=lambda w: (
+            code.codec_code("vocos", None, None)
+            if experiments.decoder_of(CONFIG, w.experiment)
+            else None
+        ),
         code=code_of("tell"),
     message:
         "{wildcards.experiment}: speaking {wildcards.book}, {wildcards.chapter}"
@@ -95,6 +101,7 @@ rule bind:
         runtime=grown(30),
     params:
         pause=lambda w: CONFIG.speak[w.book].pause,
+        codec_code=lambda w: experiments.codec_settings(CONFIG, CODECS[w.experiment])["code"],
         code=code_of("bind"),
     message:
         "{wildcards.experiment}: {wildcards.book}, its chapters in a row"

@@ -2,14 +2,15 @@
 
 import numpy as np
 import soundfile
-from revoice.speaking.writing import note_of, write_speech
+from revoice.speaking.writing import write_speech
 from revoice.workflow.scripts import script_logging
 
 SECONDS = 30  # in memory at a time
 
 script_logging(snakemake)
 chapters = snakemake.input.chapters
-rate = soundfile.info(chapters[0]).samplerate
+with soundfile.SoundFile(chapters[0]) as first:
+    rate, note = first.samplerate, first.comment
 
 
 def parts():
@@ -20,4 +21,4 @@ def parts():
         yield from soundfile.blocks(path, SECONDS * rate, dtype="float32")
 
 
-write_speech(snakemake.output.audio, parts(), rate, note_of(chapters[0]))
+write_speech(snakemake.output.audio, parts(), rate, note)

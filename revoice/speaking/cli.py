@@ -191,7 +191,8 @@ def _files(options: argparse.Namespace) -> Any:
     if options.lines:
         folder = options.out or Path("speech")
         return lambda count: [
-            folder / f"{number:0{max(3, len(str(count)))}}.{kind}" for number in range(1, count + 1)
+            folder / f"{str(number).zfill(max(3, len(str(count))))}.{kind}"
+            for number in range(1, count + 1)
         ]
     path = options.out or Path(f"speech.{kind}")
     if options.out and suffix != kind:

@@ -20,6 +20,7 @@ MODEL = "model model.checkpoint model.aligner model.dropout model.durations mode
 MODEL += "model.sounds model.valle"
 TEXT = "text text.cuts text.english text.espeak text.japanese text.mandarin text.tokens text.vallex"
 TEXT += " text/mandarin.json text/vallex_symbols.json"
+ALL_OF_TEXT = TEXT.replace("text.cuts ", "")
 READS = {
     "fetch_corpus": "corpus.asterisk corpus/voices.json",
     "resample": "corpus.audio corpus.naming",
@@ -67,6 +68,15 @@ READS = {
     "synthesize": f"codec.files codec.identity {MODEL} model.drawing model.generate "
     f"model.precision model.prompts model.stepping {TEXT} "
     "text.framing corpus.naming evaluation.sentences evaluation.trained",
+    "voices": "codec.identity evaluation.measures evaluation.recognizers evaluation.trained "
+    f"{MODEL} model.prompts speaking.voices {TEXT}",
+    "tell": f"codec.choice codec.files codec.identity config_file "
+    "corpus.audio evaluation.normalize evaluation.recognizers evaluation.scoring "
+    f"{MODEL} model.drawing model.generate model.precision model.prompts model.stepping "
+    "speaking.languages speaking.pieces speaking.sentences speaking.sound speaking.talker "
+    f"speaking.telling speaking.voices speaking.writing {ALL_OF_TEXT} text.framing "
+    "evaluation/english.json",
+    "bind": "speaking.writing",
     "score": "evaluation.measures evaluation.normalize evaluation.recognizers evaluation.scoring "
     "evaluation/english.json",
     "tabulate": "evaluation.scoring report.scores report.tables report/notes.json",
