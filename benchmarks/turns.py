@@ -29,6 +29,8 @@ LAYOUTS = {
     "batch_loss": ("revoice.training.objective", "revoice.evaluation"),
     "count_positions": ("revoice.training.objective", "revoice.evaluation"),
     "make_optimizer": ("revoice.training.optim", "revoice.optim"),
+    "compile_layers": ("revoice.training.compiling",),
+    "gains": ("revoice.training.compiling",),
     "keep_memory": ("revoice.devices",),
     "Request": ("revoice.model.generate", "revoice.synthesis"),
     "ready": ("revoice.model.stepping",),

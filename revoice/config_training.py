@@ -64,6 +64,7 @@ class TrainConfig(Section):
     early_stopping: Positive | None = Field(None, description="after validations without gain")
     average: Average | None = Field(None, description="of weights: decaying, or of each 100th step")
     gradient_checkpointing: bool = Field(False, description="less memory for more time")
+    compile: bool | None = Field(None, description="layers, by torch.compile; null: on a GPU")
     concatenate_seconds: float | None = Field(None, gt=0, description="join cuts up to this")
 
     @model_validator(mode="after")

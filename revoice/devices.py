@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 import torch
+from torch import Tensor
 
 from revoice.locking import lock
 
@@ -22,6 +23,14 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def sent(x: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor on a device. From the CPU to a GPU it goes by pinned memory: nobody waits for it."""
+    gpu = torch.device(device).type == "cuda"
+    if gpu and x.device.type == "cpu":
+        x = x.pin_memory()
+    return x.to(device, non_blocking=gpu)
 
 
 def claim_gpus(count: int) -> None:

@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from revoice.devices import sent
+from revoice.model.rows import places
+
 WIDTH = 64
 AROUND = 2  # symbols that a layer sees on each side
 LAYERS = 3
@@ -40,9 +43,11 @@ def unexplained(said: Tensor, padding: Tensor, of: Tensor, frames: Tensor) -> Te
 
     Args:
         said: (N, S) frames, as it says them; `padding`: (N, S).
-        of, frames: (N, S) and (N, P) as of `Parts`; parts of several symbols teach nothing.
+        of, frames: (N, S) and (N, P) as of `Parts`; parts of several symbols teach nothing. On the
+            CPU, as `padding`, nothing waits for a GPU.
     """
     symbols = torch.zeros_like(frames).scatter_add(1, of, (~padding).to(frames))
     alone = (symbols.gather(1, of) == 1) & ~padding
-    lasting = frames.gather(1, of)[alone]
-    return (said[alone] - lasting).square().sum() / lasting.square().sum().clamp(min=1.0)
+    lasting = sent(frames.gather(1, of)[alone], said.device)
+    said = said.flatten().index_select(0, places(alone, said.device))
+    return (said - lasting).square().sum() / lasting.square().sum().clamp(min=1.0)

@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.attention.varlen import varlen_attn
 from torch.nn.utils.rnn import pad_sequence
 
+from revoice.devices import sent
+
 CHUNK = 128  # queries that are computed at a time; an AR's look at no key after the last of them
 KEPT = 2**24  # probabilities of a layer that are kept for the gradient; more are left to torch
 
@@ -20,6 +22,11 @@ KEPT = 2**24  # probabilities of a layer that are kept for the gradient; more ar
 def valid(lens: Tensor, length: int) -> Tensor:
     """(N,) lengths to an (N, length) bool mask, True where there is no padding."""
     return torch.arange(length, device=lens.device) < lens.unsqueeze(1)
+
+
+def places(seen: Tensor, device: torch.device) -> Tensor:
+    """Where a mask is True, counted over all of it, on a device; a mask of the CPU asks no GPU."""
+    return sent(seen.flatten().nonzero().squeeze(1), device)
 
 
 def padded(rows: Sequence[Sequence[int] | NDArray], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -46,12 +53,19 @@ class Rows:
     """Where text and audio of N utterances are when they are packed: P positions in a row.
 
     Those of each utterance follow one another, first its text, then its audio. `causal`: text sees
-    text, audio sees text and its own past; else both see both.
+    text, audio sees text and its own past; else both see both. With lengths on the CPU nothing
+    here waits for a GPU.
     """
 
     text_lens: Tensor  # (N,)
     audio_lens: Tensor  # (N,)
     causal: bool
+    where: torch.device | None = None  # where the positions are; None: where the lengths are
+
+    @property
+    def device(self) -> torch.device:
+        """Where the packed positions are."""
+        return self.where or self.text_lens.device
 
     @cached_property
     def positions(self) -> Tensor:
@@ -76,7 +90,7 @@ class Rows:
 
     def _places(self, text_length: int, length: int) -> Tensor:
         seen = torch.cat((valid(self.text_lens, text_length), valid(self.audio_lens, length)), 1)
-        return seen.flatten().nonzero().squeeze(1)
+        return places(seen, self.device)
 
     def attend(self, qkv: Tensor, layer: int, dropout: float) -> Tensor:
         """Queries, keys and values (P, 3, heads, head width) to (P, heads, head width)."""
@@ -104,17 +118,16 @@ class Rows:
     @cached_property
     def _within(self) -> Tensor:
         """(P,) places of all positions where each utterance is padded at its end alone."""
-        return valid(self.positions, max(self.lens)).flatten().nonzero().squeeze(1)
+        return places(valid(self.positions, max(self.lens)), self.device)
 
     @cached_property
     def bias(self) -> Tensor:
         """What is added to scores: (N, 1, L, L), the AR's, or (N, 1, 1, L), 0 or very little."""
-        length = max(self.lens)
+        length, lens = max(self.lens), self.text_lens if self.causal else self.positions
+        seen = valid(sent(lens, self.device), length).unsqueeze(1)
         if self.causal:
-            position = torch.arange(length, device=self.text_lens.device)
-            seen = (position.unsqueeze(1) >= position) | valid(self.text_lens, length).unsqueeze(1)
-        else:
-            seen = valid(self.positions, length).unsqueeze(1)
+            position = torch.arange(length, device=self.device)
+            seen = (position.unsqueeze(1) >= position) | seen
         return torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, -3e4).unsqueeze(1)
 
     @cached_property
@@ -148,13 +161,13 @@ class Rows:
         """(N + 1,) int32: where each utterance begins among all positions, and among texts'."""
         of_each = (self.positions, self.text_lens)
         whole, text = (F.pad(each.cumsum(0), (1, 0)).int() for each in of_each)
-        return whole, text
+        return sent(whole, self.device), sent(text, self.device)
 
     @cached_property
     def _text(self) -> Tensor:
         """The places of texts among all positions."""
-        text = valid(self.text_lens, max(self.lens)).flatten()
-        return text[self._within].nonzero().squeeze(1)
+        length = max(self.lens)
+        return places(valid(self.text_lens, length)[valid(self.positions, length)], self.device)
 
 
 def _flashes(qkv: Tensor) -> bool:

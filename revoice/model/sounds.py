@@ -81,9 +81,8 @@ class Sounds(nn.Module):
         others the first alone.
         """
         heard = self.entries[0][codes[:, :, 0]]
-        if whole.any():
-            rest = sum(self.entries[k][codes[:, :, k]] for k in range(1, len(self.entries)))
-            heard = torch.where(whole.unsqueeze(2), heard + rest, heard)
+        rest = sum(self.entries[k][codes[:, :, k]] for k in range(1, len(self.entries)))
+        heard = torch.where(whole.unsqueeze(2), heard + rest, heard)
         return self.read(heard / self.scale) + whole.unsqueeze(2) * self.whole
 
     def logits(self, hidden: Tensor, quantizer: int | None = None) -> Tensor:

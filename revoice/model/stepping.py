@@ -6,18 +6,22 @@ do both faster than bfloat16, and that than float32.
 """
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from revoice.devices import sent
 from revoice.model.precision import DTYPES, computing
 from revoice.model.rows import Rows, larger, valid
 from revoice.model.valle import AR, NAR, Attend, Layer
 
 log = logging.getLogger(__name__)
 LARGE = 2**25  # numbers in a decoder's matrices, from which on they take the time
+BUCKET = 256  # keys: each graph reads a multiple of so many
 
 
 class Product(nn.Module):
@@ -118,18 +122,50 @@ def ready(ar: AR, nar: NAR, weights: str = "auto") -> None:
         setattr(model, name, FastDecoder(layers, decoder.norm, chosen, attending))
 
 
+class Graph:
+    """What a GPU does for a function of one tensor, recorded once, then launched as a whole.
+
+    All else that the function reads and writes has to stay where it is, and to keep its shape; the
+    host must learn nothing from it. It is called twice: what it writes, it may write again.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], x: Tensor) -> None:
+        self.x, self.graph = x.clone(), torch.cuda.CUDAGraph()
+        with torch.cuda.device(x.device):
+            aside = torch.cuda.Stream()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):  # what libraries prepare at their first call
+                function(self.x)
+            # waits for it; other threads may compute meanwhile
+            with torch.cuda.graph(self.graph, stream=aside, capture_error_mode="thread_local"):
+                self.y = function(self.x)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.x.copy_(x)
+        self.graph.replay()
+        return self.y.clone()
+
+
+def has_graphs(x: Tensor) -> bool:
+    """Whether its device records them."""
+    return x.device.type == "cuda"
+
+
 @dataclass
 class Slots:
     """Keys and values of as many utterances as are spoken at a time, each in its slot.
 
     `values`: (layers, 2, slots, heads, capacity, head width), of which the first `lens` (slots,)
     positions are there; allocated once. `opened` are zero or written: what a mask hides must be a
-    number, or it comes through.
+    number, or it comes through. `ends`: `lens` as the host knows them, or more, so that it need not
+    ask a GPU, which computes steps as `graphs`, one for each number of keys.
     """
 
     values: Tensor
     lens: Tensor
+    ends: list[int]
     opened: int = 0
+    graphs: dict[int, Graph] = field(default_factory=dict)
 
     @classmethod
     def of(cls, ar: AR, slots: int, capacity: int) -> "Slots":
@@ -137,7 +173,7 @@ class Slots:
         config, like = ar.config, ar.ar_predict_layer.weight
         sizes = (config.heads, capacity, config.width // config.heads)
         values = like.new_empty(config.layers, 2, slots, *sizes)
-        return cls(values, torch.zeros(slots, dtype=torch.long, device=like.device))
+        return cls(values, torch.zeros(slots, dtype=torch.long, device=like.device), [0] * slots)
 
     def prefix(self, ar: AR, x: Tensor, rows: Rows, which: Tensor) -> Tensor:
         """Read (P, width) packed prefixes into the slots `which`; the last of each (N, width)."""
@@ -149,28 +185,46 @@ class Slots:
                 self.values[layer, :, slot, :, : len(one)] = one[:, 1:].permute(1, 2, 0, 3)
             return rows.attend(qkv, layer, dropout)
 
-        hidden = ar.ar_decoder(x, attend)
-        self.lens[which] = rows.positions
-        return hidden[rows.positions.cumsum(0) - 1]
+        hidden, lens = ar.ar_decoder(x, attend), sent(rows.positions, x.device)
+        self.lens[which] = lens
+        for slot, end in zip(slots, rows.lens, strict=True):
+            self.ends[slot] = end
+        return hidden[lens.cumsum(0) - 1]
 
     def step(self, ar: AR, x: Tensor) -> Tensor:
         """The next position of every slot: (slots, width) to (slots, width)."""
-        longest = int(self.lens.max())
-        unequal = int(self.lens.min()) < longest
-        mask = valid(self.lens + 1, longest + 1)[:, None, None] if unequal else None
+        if has_graphs(x):
+            end = min(-(-(max(self.ends) + 1) // BUCKET) * BUCKET, self.capacity)
+            self._open(end)
+            if end not in self.graphs:
+                self.graphs[end] = Graph(partial(self._reach, ar, end=end, masked=True), x)
+            hidden = self.graphs[end](x)
+        else:
+            longest = int(self.lens.max())
+            self._open(longest + 1)
+            hidden = self._reach(ar, x, longest + 1, int(self.lens.min()) < longest)
+        self.lens += 1
+        self.ends = [end + 1 for end in self.ends]
+        return hidden
+
+    def _reach(self, ar: AR, x: Tensor, end: int, masked: bool) -> Tensor:
+        """The next position of every slot, which looks at keys before `end`: if masked, its own."""
+        mask = valid(self.lens + 1, end)[:, None, None] if masked else None
         every = torch.arange(len(x), device=x.device)
-        self._open(longest + 1)
 
         def attend(qkv: Tensor, layer: int, _: float) -> Tensor:
             stored = self.values[layer]
             stored[:, every, :, self.lens] = qkv[:, 1:]
-            keys, values = stored[:, :, :, : longest + 1]
+            keys, values = stored[:, :, :, :end]
             query = qkv[:, 0].unsqueeze(2)
             return F.scaled_dot_product_attention(query, keys, values, mask).squeeze(2)
 
-        hidden = ar.ar_decoder(x, attend)
-        self.lens += 1
-        return hidden
+        return ar.ar_decoder(x, attend)
+
+    def rest(self, idle: Sequence[bool]) -> None:
+        """Let the slots of nobody begin anew, or they would come to their end."""
+        self.lens.masked_fill_(sent(torch.tensor(idle), self.lens.device), 0)
+        self.ends = [0 if free else end for free, end in zip(idle, self.ends, strict=True)]
 
     def _open(self, end: int) -> None:
         if end > self.opened:
@@ -188,6 +242,8 @@ class Slots:
         values = self.values.new_empty(layers, two, slots, heads, capacity, width)
         opened = self.opened if len(which) else 0
         values[:, :, len(which) :, :, :opened] = 0
+        ends = [0] * slots
         for slot, other in enumerate(which.tolist()):
             values[:, :, slot, :, :opened] = self.values[:, :, other, :, :opened]
-        return Slots(values, larger(self.lens[which], slots), opened)
+            ends[slot] = self.ends[other]
+        return Slots(values, larger(self.lens[which], slots), ends, opened)

@@ -8,6 +8,7 @@ of the published checkpoints, and the two state dicts together are one such chec
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
 from revoice.config_training import check_width
+from revoice.devices import sent
 from revoice.model.aligner import Aligner
 from revoice.model.dropout import Dropout
 from revoice.model.durations import Durations
@@ -94,9 +96,14 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
     `positions`: of any shape, fractions too. Returns float32 of shape (*positions.shape, width)
     with sines at even and cosines at odd indices.
     """
-    index = torch.arange(0, width, 2, device=positions.device, dtype=torch.float32)
-    angle = positions.float().unsqueeze(-1) * torch.exp(index * (-math.log(10000.0) / width))
+    angle = positions.float().unsqueeze(-1) * _frequencies(width, positions.device)
     return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2)
+
+
+@cache
+def _frequencies(width: int, device: torch.device) -> Tensor:
+    index = torch.arange(0, width, 2, device=device, dtype=torch.float32)
+    return torch.exp(index * (-math.log(10000.0) / width))
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,11 @@ class Parts:
 
     def to(self, device: torch.device | str) -> "Parts":
         """The same on another device."""
-        return Parts(self.of.to(device), self.frames.to(device))
+        return Parts(sent(self.of, device), sent(self.frames, device))
+
+    def pin_memory(self) -> "Parts":
+        """The same in memory that a GPU reads by itself."""
+        return Parts(self.of.pin_memory(), self.frames.pin_memory())
 
 
 def said_at(durations: Tensor, parts: Parts) -> Tensor:
@@ -204,7 +215,7 @@ class Positions(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; `in_proj` holds query, key and value stacked."""
+    """What multi-head self-attention learns; `in_proj` holds query, key and value stacked."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -213,11 +224,10 @@ class Attention(nn.Module):
         self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, layer: int, attend: Attend) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        """(P, width) to queries, keys and values (P, 3, heads, head width)."""
         projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        dropout = self.dropout if self.training else 0.0
-        y = attend(projected.unflatten(-1, (3, self.heads, -1)), layer, dropout)
-        return self.out_proj(y.flatten(-2))
+        return projected.unflatten(-1, (3, self.heads, -1))
 
 
 class AdaptiveNorm(nn.Module):
@@ -234,7 +244,10 @@ class AdaptiveNorm(nn.Module):
 
 
 class Layer(nn.Module):
-    """Pre-norm transformer layer with a ReLU feed-forward of four times the width."""
+    """Pre-norm transformer layer with a ReLU feed-forward of four times the width.
+
+    `before` and `after` its attention are functions of tensors alone, which can be compiled.
+    """
 
     def __init__(self, config: ModelConfig, index: int, adaptive: bool) -> None:
         super().__init__()
@@ -248,8 +261,18 @@ class Layer(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, attend: Attend, stage: tuple[Tensor, ...]) -> Tensor:
-        attended = self.self_attn(self.norm1(x, *stage), self.index, attend)
-        x = x + self.dropout(attended)
+        attention = self.self_attn
+        dropout = attention.dropout if attention.training else 0.0
+        y = attend(self.before(x, stage), self.index, dropout)
+        return self.after(x, y, stage)
+
+    def before(self, x: Tensor, stage: tuple[Tensor, ...]) -> Tensor:
+        """What is to be attended with, of (P, width)."""
+        return self.self_attn(self.norm1(x, *stage))
+
+    def after(self, x: Tensor, y: Tensor, stage: tuple[Tensor, ...]) -> Tensor:
+        """(P, width) again, with what it has attended to: y (P, heads, head width)."""
+        x = x + self.dropout(self.self_attn.out_proj(y.flatten(-2)))
         hidden = self.dropout(F.relu(self.linear1(self.norm2(x, *stage))))
         return x + self.dropout(self.linear2(hidden))
 
@@ -333,6 +356,8 @@ class AR(nn.Module):
     ) -> Tensor:
         """Logits of the first codebook under teacher forcing (arXiv 2301.02111, equation 1).
 
+        Nothing waits for a GPU if lengths and parts are on the CPU.
+
         Args:
             text: (N, S) int64, padded with anything; `text_lens`: (N,).
             codes: (N, T, quantizers) integers, padded with anything; `code_lens`: (N,).
@@ -343,10 +368,11 @@ class AR(nn.Module):
         Returns:
             (N, T + 1, 1025): position t predicts frame t; position `code_lens` predicts EOS.
         """
+        rows = Rows(text_lens, code_lens + 1, causal=True, where=codes.device)
+        text_lens, code_lens = (sent(lens, codes.device) for lens in (text_lens, code_lens))
         audio = codes[:, :, 0].masked_fill(~valid(code_lens, codes.shape[1]), 0).long()
         audio = F.pad(audio, (1, 0), value=BOS)
         reading = self.read(text, text_lens, languages, parts or Parts.whole(text, code_lens))
-        rows = Rows(text_lens, code_lens + 1, causal=True)
         x = rows.pack(self.embed_text(reading), self.embed_audio(audio, reading))
         checkpointing = self.gradient_checkpointing and self.training
         x = self.ar_decoder(x, rows.attend, gradient_checkpointing=checkpointing)
@@ -412,7 +438,8 @@ class NAR(nn.Module):
             text, text_lens, codes, code_lens, languages, parts: as in `AR.forward`. Of the frames
                 after the prompt only the codebooks below `quantizer` are read.
             quantizer: the codebook to predict, 1 to quantizers - 1; None: all, with `sounds`.
-            prompt_frames: how many leading frames show all their codebooks; one number or (N,).
+            prompt_frames: how many leading frames show all their codebooks; one number or (N,),
+                where `code_lens` are.
 
         Returns:
             (N, T, 1024), for all codebooks (N, T, quantizers - 1, 1024); frames of the prompt and
@@ -424,16 +451,20 @@ class NAR(nn.Module):
         if quantizer is not None and not 1 <= quantizer <= last:
             raise ValueError(f"quantizer {quantizer}: the NAR predicts 1 to {last}")
         length = codes.shape[1]
-        audio_valid = valid(code_lens, length)
         if isinstance(prompt_frames, int):
             prompt_frames = torch.full_like(code_lens, prompt_frames)
-        prompt = valid(prompt_frames, length) & audio_valid
+        prompt_frames = torch.minimum(prompt_frames, code_lens)
+        longest = int(prompt_frames.max())
+        rows = Rows(text_lens, code_lens, causal=False, where=codes.device)
+        text_lens, code_lens = (sent(lens, codes.device) for lens in (text_lens, code_lens))
+        audio_valid = valid(code_lens, length)
+        prompt = valid(sent(prompt_frames, codes.device), length)
 
         codes = codes.masked_fill(~audio_valid.unsqueeze(2), 0).long()
         audio = (
             self.nar_sounds.embed(codes, prompt)
             if self.config.sounds
-            else self._embed(codes, prompt, quantizer or last)
+            else self._embed(codes, prompt, longest, quantizer or last)
         )
         parts = parts or Parts.whole(text, code_lens)
         reading = _read(self, "nar", text, text_lens, languages, parts)
@@ -441,7 +472,6 @@ class NAR(nn.Module):
             torch.arange(length, device=codes.device).expand(len(codes), -1)
         )
         symbols = self.nar_text_position(reading.symbols, reading.at)
-        rows = Rows(text_lens, code_lens, causal=False)
         x = rows.pack(symbols, self.nar_audio_position(audio))
         stage = 0 if self.config.sounds or quantizer is None else quantizer - 1
         condition = self.nar_stage_embeddings[stage](text_lens.new_zeros(()))
@@ -452,11 +482,13 @@ class NAR(nn.Module):
             return self.nar_sounds.logits(x, quantizer)
         return self.nar_predict_layers[stage](x)
 
-    def _embed(self, codes: Tensor, prompt: Tensor, quantizer: int) -> Tensor:
-        """The codebooks below `quantizer` of (N, T, Q) codes, in the (N, T) prompt all of them."""
+    def _embed(self, codes: Tensor, prompt: Tensor, longest: int, quantizer: int) -> Tensor:
+        """The codebooks below `quantizer` of (N, T, Q) codes, in the (N, T) prompt all of them.
+
+        `longest`: frames of the longest prompt.
+        """
         below = [self.nar_audio_embeddings[k](codes[:, :, k]) for k in range(quantizer)]
         audio = torch.stack(below).sum(0)
-        longest = int(prompt.sum(1).max())
         if longest == 0:
             return audio
         seen = prompt[:, :longest]
@@ -513,7 +545,7 @@ def _read(
         return Reading(symbols, text_lens, None)
     # A NAR's texts are aligned: where one is not, its symbols share their part alike.
     each = model.ar_durations(text, padding).detach() if isinstance(model, AR) else ~padding
-    return Reading(symbols, text_lens, said_at(each.float(), parts))
+    return Reading(symbols, text_lens, said_at(each.float(), parts.to(text.device)))
 
 
 @torch.no_grad()

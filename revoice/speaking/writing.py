@@ -65,7 +65,10 @@ def write_speech(
 
 
 def encoded(samples: Samples | Iterable[Samples], rate: int, format: str, note: str) -> bytes:
-    """The whole file in memory: see `write_speech`. "pcm" is 16-bit, little-endian, no header."""
+    """The whole file in memory, as `write_speech` has it.
+
+    "pcm" is bare 16-bit samples, little-endian: no header, and no note.
+    """
     file = BytesIO()
     _write(file, samples, rate, checked_format(format, rate), note)
     return file.getvalue()

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from revoice.devices import sent
 from revoice.model.valle import Parts
 from revoice.text.framing import frame, frame_lengths
 from revoice.training import mixing
@@ -47,9 +48,15 @@ class Batch:
     parts: Parts | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on another device."""
-        there = {name: its.to(device) for name, its in vars(self).items() if its is not None}
-        return replace(self, **there)
+        """The same with its ids on another device; lengths and parts stay, for the host to see."""
+        languages = None if self.languages is None else sent(self.languages, device)
+        text, codes = sent(self.text, device), sent(self.codes, device)
+        return replace(self, text=text, codes=codes, languages=languages)
+
+    def pin_memory(self) -> "Batch":
+        """The same in memory that a GPU reads by itself: a `DataLoader` asks for it."""
+        pinned = {name: its.pin_memory() for name, its in vars(self).items() if its is not None}
+        return replace(self, **pinned)
 
 
 class Example(NamedTuple):
@@ -135,7 +142,8 @@ def load_batches(
     """Read the batches that a sampler chose, in `workers` processes ahead of their use."""
     # Its own generator, or each pass would move the global one and a resumed run would differ.
     own: dict[str, Any] = {"generator": torch.Generator(), "worker_init_fn": _forget_open_files}
-    return iter(DataLoader(_Read(dataset, batches), batch_size=None, num_workers=workers, **own))
+    own |= {"num_workers": workers, "pin_memory": torch.cuda.is_available()}
+    return iter(DataLoader(_Read(dataset, batches), batch_size=None, **own))
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,9 @@ class Ranks:
             device = torch.device("cuda", local)
             torch.cuda.set_device(device)
         if world_size > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            # what the host wants to know does not wait for what its GPU computes
+            gpu = device.type == "cuda"
+            dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
         return cls(rank, world_size, device)
 
     def broadcast(self, make: Callable[[], T]) -> T:
@@ -61,9 +63,8 @@ class Ranks:
         return values
 
     def all_reduce_sum(self, values: Tensor | Sequence[float] | float) -> Tensor:
-        """Sum over all ranks, in float64."""
-        where = self.device if self.device.type == "cuda" else "cpu"  # MPS has no float64
-        total = torch.as_tensor(values, dtype=torch.float64, device=where)
+        """Sum of what the hosts know over all ranks, in float64 on the CPU."""
+        total = torch.as_tensor(values, dtype=torch.float64)
         if self.world_size > 1:
             dist.all_reduce(total)
         return total

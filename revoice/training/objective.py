@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from revoice.devices import sent
 from revoice.model import Part
 from revoice.model.durations import unexplained
 from revoice.model.losses import ar_loss, ar_top10, nar_loss, nar_top10
-from revoice.model.rows import valid
+from revoice.model.rows import places, valid
 from revoice.model.valle import AR, NAR
 from revoice.training.data import Batch
 
@@ -39,7 +40,8 @@ def disturbed(codes: Tensor, code_lens: Tensor, share: float) -> Tensor:
     An AR that reads these in place of its true past, and still has to say what comes next, learns
     to look at the text more than at what it has just said, where its own mistakes will stand.
     """
-    frames = codes[valid(code_lens, codes.shape[1])]
+    where = places(valid(code_lens, codes.shape[1]), codes.device)
+    frames = codes.flatten(0, 1).index_select(0, where)
     other = frames[torch.randint(len(frames), codes.shape[:2], device=codes.device)]
     hit = torch.rand(codes.shape[:2], device=codes.device) < share
     return torch.where(hit.unsqueeze(2), other, codes)
@@ -68,12 +70,13 @@ def batch_loss(
         read = disturbed(batch.codes, batch.code_lens, noise) if noise > 0 else batch.codes
         given = (batch.text, batch.text_lens, read, batch.code_lens, batch.languages, batch.parts)
         logits = model(*given)
-        loss, positions = ar_loss(logits, batch.codes, batch.code_lens)
-        sums = _stacked(loss, positions, *ar_top10(logits.detach(), batch.codes, batch.code_lens))
+        what = (batch.codes, sent(batch.code_lens, logits.device))
+        loss, positions = ar_loss(logits, *what)
+        sums = _stacked(loss, positions, *ar_top10(logits.detach(), *what))
     durations = getattr(model, "ar_durations", None)
     if durations is not None and batch.parts is not None and torch.is_grad_enabled():
         padding = ~valid(batch.text_lens, batch.text.shape[1])
-        said = durations(batch.text, padding)
+        said = durations(batch.text, sent(padding, batch.text.device))
         loss = loss + sums[1] * unexplained(said, padding, batch.parts.of, batch.parts.frames)
     return loss, sums
 
@@ -86,9 +89,10 @@ def nar_sums(
     given = (batch.text, batch.text_lens, batch.codes, batch.code_lens)
     logits = model(*given, quantizer, prompt, batch.languages, batch.parts)
     each = logits.unbind(2) if quantizer is None else [logits]
+    code_lens, prompt = (sent(lens, logits.device) for lens in (batch.code_lens, prompt))
     losses, rows = [], []
     for k, of_codebook in enumerate(each, quantizer or 1):
-        what = (batch.codes, batch.code_lens, k, prompt)
+        what = (batch.codes, code_lens, k, prompt)
         loss, positions = nar_loss(of_codebook, *what)
         rows.append(_stacked(loss, positions, *nar_top10(of_codebook.detach(), *what)))
         losses.append(loss)
@@ -117,6 +121,7 @@ def measure(
     """
     rows = model.config.quantizers - 1 if part == "nar" else 1
     sums = torch.zeros(rows, 4, dtype=torch.float64)
+    of_batches: list[Tensor] = []
     training = model.training
     model.eval()
     for batch in batches:
@@ -125,12 +130,14 @@ def measure(
         batch = batch.to(device)
         with autocast():
             if part == "ar":
-                sums += batch_loss(part, model, batch, None, PROMPT_SHARE)[1].cpu()
+                of_batches.append(batch_loss(part, model, batch, None, PROMPT_SHARE)[1])
             else:
                 stages = model.config.stages
                 found = [nar_sums(model, batch, k, PROMPT_SHARE)[1] for k in stages]
-                sums += torch.cat(found).cpu()
+                of_batches.append(torch.cat(found))
     model.train(training)
+    for each in of_batches:  # all is under way: now a GPU may be waited for
+        sums += each.cpu()
     return sums
 
 

@@ -20,6 +20,7 @@ from revoice.model.finetune import add_lora, freeze, load_initial
 from revoice.model.precision import autocast, computing, has_bf16
 from revoice.model.sounds import entries_of
 from revoice.model.valle import AR, NAR, ModelConfig
+from revoice.training.compiling import compile_layers, gains
 from revoice.training.data import CodesDataset, Sampler, dev_sample
 from revoice.training.distributed import Ranks
 from revoice.training.job import Job
@@ -59,6 +60,9 @@ def set_up(job: Job, config: TrainConfig, ranks: Ranks, work: Path) -> Run:
         add_lora(model, config.lora, f"{where}.lora.targets")
     model.gradient_checkpointing = config.gradient_checkpointing
     model.to(ranks.device).train()
+    if gains(ranks.device) if config.compile is None else config.compile:
+        log.info("layers are compiled")
+        compile_layers(model)
 
     dataset = CodesDataset(model.config.pad, model.config.languages, job.separator, job.ends)
     cuts, who = CutSet.from_jsonl_lazy(job.train_cuts), (ranks.rank, ranks.world_size)

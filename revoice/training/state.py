@@ -26,6 +26,7 @@ from revoice.training.optim import Averages, assign, stable_steps
 
 log = logging.getLogger(__name__)
 
+GRAD_NORM, SKIPPED, IN_ROW = 5, 6, 7  # in a `tally`, after what a `Progress` calls `interval`
 FORMAT = 2  # of the states; a run's folder is named by it too
 DIGITS = 16  # of a state's digest, in its name
 
@@ -89,6 +90,18 @@ class TrainState:
     total_steps: int = 0
     writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     writing: Future[None] | None = None
+    tally: Tensor = field(init=False)  # what the device counts meanwhile, float64; see `look`
+
+    def __post_init__(self) -> None:
+        where = "cpu" if self.ranks.device.type == "mps" else self.ranks.device  # no float64
+        self.tally = torch.zeros(8, dtype=torch.float64, device=where)
+
+    def look(self) -> None:
+        """Ask the device what it has counted, so that the progress tells it; waits for it."""
+        here, clock = self.progress, time.monotonic()
+        *here.interval, here.grad_norm, skipped, in_row = self.tally.tolist()
+        here.skipped_steps, here.skipped_in_row = int(skipped), int(in_row)
+        here.interval_seconds += time.monotonic() - clock
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values and tensors; to be called on every rank."""
@@ -110,6 +123,9 @@ class TrainState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Be where `state_dict` was taken; the random generators of this process as well."""
         self.code, self.progress = state["code"], Progress(**state["progress"])
+        here = self.progress
+        counted = [here.grad_norm, here.skipped_steps, here.skipped_in_row]
+        self.tally.copy_(torch.tensor([*here.interval, *counted], dtype=torch.float64))
         if self.config.precision == "auto":
             self.precision = state["precision"]
         assign(self.averages.trained, state["model"])

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from lhotse import CutSet
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -43,7 +44,7 @@ from revoice.training.objective import (
 )
 from revoice.training.optim import assign
 from revoice.training.setup import Run, set_up
-from revoice.training.state import TrainState, locked
+from revoice.training.state import GRAD_NORM, IN_ROW, SKIPPED, TrainState, locked
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ def train(job: Job) -> dict[str, Any]:
 
 def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
     """Steps and validations, from where the state is to the configured end; saves as it goes."""
-    part, state = job.part, run.state
+    part, state, where = job.part, run.state, f"experiments.{job.name}.{job.part}"
     config, ranks, averages, here = state.config, state.ranks, state.averages, state.progress
     batches = None
     while True:
@@ -111,6 +112,7 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
         every = config.valid_every
         due = done or (here.step % every == 0 if every else here.batches == 0)
         if run.dev_cuts is not None and due and here.validated < here.step and not interrupted:
+            look(state, where)
             sums = validate(part, run, run.dev_cuts, stop)
             interrupted = ranks.any_rank(stop.is_set())
             if not interrupted:
@@ -127,6 +129,7 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
             here.step % config.checkpoint_every == 0 or here.step == here.stable_steps
         )
         if (done or interrupted or regular) and not state.saved():
+            look(state, where)
             state.save(metrics.flush())
         if interrupted:
             leave(job, state)
@@ -144,9 +147,7 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
             continue
 
         # Forward, backward, step
-        measured = backward(part, run, group)
-        if optimize(state, f"experiments.{job.name}.{part}"):
-            here.interval = [a + b for a, b in zip(here.interval, measured, strict=True)]
+        optimize(state, backward(part, run, group))
         lr = float(state.schedule.get_last_lr()[0])
         state.schedule.step()
         here.step += 1
@@ -157,16 +158,32 @@ def loop(job: Job, run: Run, metrics: Metrics, stop: threading.Event) -> None:
 
         # Log
         if here.step % config.log_every == 0:
+            look(state, where)
             total = ranks.all_reduce_sum(here.interval)
             result, speed = figures(total[:4]), float(total[4]) / here.interval_seconds
             here.seconds = state.seconds()
             metrics.write(here, "train", result, lr, here.grad_norm, speed)
             if total[1] and not math.isfinite(result["loss"]):
                 raise RuntimeError(
-                    f"experiments.{job.name}.{part}: the loss is {result['loss']} at step "
+                    f"{where}: the loss is {result['loss']} at step "
                     f"{here.step}. Lower lr, lengthen the warm-up, or set precision: fp32"
                 )
+            state.tally[:GRAD_NORM] = 0.0
             here.interval, here.interval_seconds = [0.0] * 5, 0.0
+
+
+def look(state: TrainState, where: str) -> None:
+    """Learn what the device has counted; the host waits for it here, and in no step.
+
+    Raises RuntimeError where the gradients of the last ten steps were not finite.
+    """
+    state.look()
+    if state.progress.skipped_in_row >= SKIPPED_MOST:
+        raise RuntimeError(
+            f"{where}: the gradient of {SKIPPED_MOST} steps in a row, to step "
+            f"{state.progress.step}, is not finite. Lower lr, lengthen the warm-up, or set "
+            "precision: fp32"
+        )
 
 
 def leave(job: Job, state: TrainState) -> NoReturn:
@@ -210,10 +227,10 @@ def validate(part: Part, run: Run, dev_cuts: CutSet, stop: threading.Event) -> T
         return torch.cat([sums, measure_swapped(model, first, len(first), *how)])
 
 
-def backward(part: Part, run: Run, group: list[Batch]) -> list[float]:
+def backward(part: Part, run: Run, group: list[Batch]) -> Tensor:
     """Add up the gradients of the batches of one step, on all ranks the mean over positions.
 
-    Returns this rank's sums, as `batch_loss` gives them, and its frames.
+    Returns this rank's sums, as `batch_loss` gives them, and its frames: (5,), on the device.
     """
     state, ranks = run.state, run.state.ranks
     # every rank draws for all, so that the draws do not depend on their number
@@ -224,7 +241,7 @@ def backward(part: Part, run: Run, group: list[Batch]) -> list[float]:
     shares = (mine[:, 1] / 2).tolist()
     own = sum(map(count_positions, [part] * len(group), group, shares))
     positions = ranks.all_reduce_sum(own).item()
-    total = [0.0] * 5
+    total = torch.zeros_like(state.tally[:GRAD_NORM])
     for i, batch in enumerate(group):
         batch = batch.to(ranks.device)
         with run.autocast():
@@ -232,37 +249,38 @@ def backward(part: Part, run: Run, group: list[Batch]) -> list[float]:
             loss, sums = batch_loss(part, run.model, batch, *how)
         if loss.requires_grad:  # else none of what is trained takes part in this quantizer
             state.scaler.scale(loss / positions).backward()
-        values = [*sums.tolist(), float(batch.code_lens.sum())]
-        total = [a + b for a, b in zip(total, values, strict=True)]
+        total += F.pad(sums.to(total.device), (0, 1), value=float(batch.code_lens.sum()))
     ranks.add_gradients(list(state.averages.trained.values()))
     return total
 
 
-def optimize(state: TrainState, where: str) -> bool:
-    """One step, or none where the gradient is not finite; whether it was taken.
+def optimize(state: TrainState, measured: Tensor) -> None:
+    """One step, or none where the gradient is not finite; the device decides, and counts.
 
-    Raises RuntimeError where none was for ten steps in a row. What fp16's scaler skips, since its
-    scale was too large for once, does not count.
+    `measured`, as `backward` gives it, counts where the step is taken. What fp16's scaler skips,
+    since its scale was too large for once, does not count as skipped.
     """
-    here, config = state.progress, state.config
+    config, tally, optimizer = state.config, state.tally, state.optimizer
     clip = config.clip if config.clip and config.optimizer != "scaled_adam" else math.inf
-    finite = True
+    finite, taken = torch.ones_like(tally[0], dtype=torch.bool), True
     if any(p.grad is not None for p in state.averages.trained.values()):
-        state.scaler.unscale_(state.optimizer)
-        here.grad_norm = float(clip_grad_norm_(state.averages.trained.values(), clip))
-        finite = math.isfinite(here.grad_norm) or state.scaler.is_enabled()
-        if finite:
-            state.scaler.step(state.optimizer)
+        state.scaler.unscale_(optimizer)
+        norm = clip_grad_norm_(state.averages.trained.values(), clip).to(tally.device)
+        tally[GRAD_NORM] = norm
+        if not state.scaler.is_enabled():
+            finite = norm.isfinite()
+            if optimizer.defaults.get("fused") and state.ranks.device.type != "mps":
+                # its kernel looks at this, as it does for a scaler, and then changes nothing
+                optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
+            else:
+                taken = bool(finite)
+        if taken:
+            state.scaler.step(optimizer)
             state.scaler.update()
-    state.optimizer.zero_grad(set_to_none=True)
-    here.skipped_in_row = 0 if finite else here.skipped_in_row + 1
-    here.skipped_steps += not finite
-    if here.skipped_in_row == SKIPPED_MOST:
-        raise RuntimeError(
-            f"{where}: the gradient of {SKIPPED_MOST} steps in a row, to step {here.step + 1}, is "
-            "not finite. Lower lr, lengthen the warm-up, or set precision: fp32"
-        )
-    return finite
+    optimizer.zero_grad(set_to_none=True)
+    tally[:GRAD_NORM] += torch.where(finite, measured, 0.0)
+    tally[SKIPPED] += ~finite
+    tally[IN_ROW] = (tally[IN_ROW] + 1) * ~finite
 
 
 def write_outputs(

@@ -60,7 +60,7 @@ READS = {
     "training.limits training.mixing",
     "train": f"codec.files codec.identity {MODEL} model.finetune model.losses model.precision "
     "text.framing "
-    "training.data training.distributed training.examples training.job "
+    "training.compiling training.data training.distributed training.examples training.job "
     "training.launch training.metrics training.mixing training.objective training.optim "
     "training.setup training.state training.train",
     "evaluate": f"codec.identity {MODEL} model.finetune model.losses model.precision text.framing "
