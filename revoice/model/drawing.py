@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from revoice.config import SynthesisConfig
+from revoice.devices import sent
 from revoice.model.rows import Rows, larger, padded
 from revoice.model.stepping import Slots
 from revoice.model.valle import AR, BOS, EOS, Parts, Reading
@@ -224,13 +225,13 @@ class Speaking:
         """Draw the next code of every slot, and take down those that somebody says: (slots,)."""
         sampling, none = self.sampling, np.zeros(2)
         numbers = [who.uniform[:, len(who.codes)] if who else none for who in self.who]
-        uniform = torch.from_numpy(np.array(numbers, np.float32)).to(self.device)
+        uniform = sent(torch.from_numpy(np.array(numbers, np.float32)), self.device)
         logits = self.ar.ar_predict_layer(self.hidden).float()
         biased = logits
         if sampling.end_bias:
             overdue = [sampling.end_bias * who.overdue if who else 0.0 for who in self.who]
             biased = logits.clone()
-            biased[:, EOS] += torch.tensor(overdue, device=self.device)
+            biased[:, EOS] += sent(torch.tensor(overdue), self.device)
         codes = sample(biased, sampling, uniform[:, 0])
         if sampling.window:
             often = self._often(codes, sampling.window, sampling.repetition)
@@ -249,14 +250,15 @@ class Speaking:
         for slot, who in enumerate(self.who):
             if who and (last := who.codes[-window:]):
                 past[slot, -len(last) :] = last
-        same = torch.from_numpy(past).to(self.device) == codes.unsqueeze(1)
+        same = sent(torch.from_numpy(past), self.device) == codes.unsqueeze(1)
         return (same.sum(1) > repetition * window) & (codes != EOS)
 
     def _go_on(self, codes: Tensor) -> None:
         """Let every slot hear what it has said; those of nobody compute what nobody reads."""
         # nobody's stays where it is, or it would come to the end of its slot
-        idle = torch.tensor([who is None for who in self.who], device=self.device)
-        self.slots.lens[idle] = 0
+        free = [who is None for who in self.who]
+        self.slots.rest(free)
+        idle = sent(torch.tensor(free), self.device)
         audio = codes.masked_fill(idle, 0).unsqueeze(1)
         x = self.ar.embed_audio(audio, self.reading, self.position)
         self.hidden = self.slots.step(self.ar, x.squeeze(1))

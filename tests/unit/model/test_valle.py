@@ -203,7 +203,7 @@ def test_a_frame_is_near_what_is_said_there() -> None:
     # as likely as a normal distribution of that spread says
     torch.testing.assert_close(near[1, 0, 1] / near[1, 0, 0], torch.tensor(-0.5 / SPREAD**2).exp())
     assert near[1, :, 3].abs().max() == 0  # padding
-    assert reading.keep(torch.tensor([1])).near(frames[:1]).equal(near[1:])
+    assert reading.moved(torch.tensor([1]), 1, 4).near(frames[:1]).equal(near[1:])
     assert Reading(symbols, torch.tensor([4, 3]), None).near(frames).abs().max() == 0
     assert Reading(symbols, torch.tensor([4, 0]), at).near(frames)[1].abs().max() == 0
 
