@@ -17,7 +17,7 @@ from typing import Any
 import jiwer
 from tabulate import tabulate
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from revoice.evaluation.normalize import join_compounds, normalize
 from revoice.evaluation.recognizers import load_whisper

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.training import RATE, SYMBOLS
 from benchmarks.turns import in_turns, load, options_of, peak_memory, print_table, serve, trees
