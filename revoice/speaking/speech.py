@@ -114,10 +114,10 @@ class Speech:
         coming = deque([self._ask(self.requests[0])])
         for number, piece in enumerate(self.pieces):
             codes = self._spoken(number, coming.popleft()).codes
-            for later in range(number + 1 + len(coming), min(number + 1 + AHEAD, len(self.pieces))):
-                coming.append(self._ask(self.requests[later]))
             sound = self._at_work(partial(self.talker.sound, codes, speed))
             part = np.concatenate((sound, np.zeros(round(piece.pause * rate), np.float32)))
+            begin = number + 1 + len(coming)  # not before the first sound is there, which hurries
+            coming += map(self._ask, self.requests[begin : number + 1 + AHEAD])
             self.frames, self.samples = self.frames + len(codes), self.samples + len(part)
             yield part
 
