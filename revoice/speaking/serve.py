@@ -28,6 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, type=Path, action="append",
                         help="folder, e.g. results/my_voice; may be given again")  # fmt: skip
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--data", type=Path, default="data", help="where a decoder's weights are")
     parser.add_argument("--verbose", action="store_true", help="a line for each request")
     where = parser.add_argument_group("where it listens, and to whom")
     where.add_argument("--host", default="127.0.0.1", help="address; another needs a token")
@@ -58,7 +59,9 @@ def run(options: argparse.Namespace) -> None:
         sys.exit(BAD)
     with listening:
         given = given_synthesis(options)
-        talkers = [Talker.load(folder, options.device, given) for folder in options.model]
+        talkers = [
+            Talker.load(folder, options.device, given, options.data) for folder in options.model
+        ]
         made = app([Engine(talker, options.slots) for talker in talkers], door, limits)
         config = uvicorn.Config(
             made,
@@ -120,9 +123,11 @@ def _is_loopback(host: str) -> bool:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A socket of this address, which does not listen yet; OSError, in words, if there is none."""
+    """A socket of this address, which does not listen yet; OSError, ValueError if there is none."""
     name = "127.0.0.1" if host == "localhost" else host.strip("[]")
     made = None
+    if not 0 <= port < 2**16:
+        raise ValueError(f"there is no port {port}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -131,11 +136,10 @@ def _bound(host: str, port: int) -> socket.socket:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)
         return made
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         if made:
             made.close()
-        why = error.strerror if isinstance(error, OSError) else error
-        raise OSError(f"cannot listen on {host}, port {port}: {why}") from None
+        raise OSError(f"cannot listen on {host}, port {port}: {error.strerror}") from None
 
 
 def _address(host: str, listening: socket.socket) -> str:
