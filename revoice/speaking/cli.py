@@ -14,21 +14,20 @@ import soundfile
 from tqdm import tqdm
 
 from revoice import __version__
-from revoice.config import AudioConfig, SynthesisConfig
+from revoice.config import AudioConfig
 from revoice.corpus.audio import resample
 from revoice.download import DownloadError
 from revoice.evaluation.choice import choose_recognizer
 from revoice.evaluation.recognizers import Recognizer, load_pocketsphinx, load_whisper
 from revoice.files import RESOURCES
 from revoice.model.prompts import Prompt, write_preset
+from revoice.speaking.options import add_synthesis, given_synthesis
 from revoice.speaking.pieces import pieces
 from revoice.speaking.talker import Talker, shown
 from revoice.speaking.telling import How, speak_to
 from revoice.speaking.writing import FORMATS
 
 log = logging.getLogger(__name__)
-# Keys of the configuration's `synthesis` that may be given here: of a model's own in their place.
-GIVEN = "top_k top_p temperature best_of batch weights decoder window repetition end_bias".split()
 INTERRUPTED = 130  # what a shell reports of a program that was interrupted
 
 
@@ -79,10 +78,7 @@ def _add_options(add: argparse.ArgumentParser) -> None:
     how = add.add_argument_group("how")
     how.add_argument("--speed", type=float, default=1.0, help="2: twice as fast")
     how.add_argument("--seed", type=int, default=1, help="of the random numbers")
-    for key in GIVEN:
-        if key in SynthesisConfig.model_fields:
-            about = SynthesisConfig.model_fields[key].description
-            how.add_argument(f"--{key.replace('_', '-')}", metavar="VALUE", help=about)
+    add_synthesis(how)
     how.add_argument("--prompts", choices=["first", "sliding"], default="first",
                      help="sliding: each piece goes on from the one before")  # fmt: skip
     how.add_argument("--verify", action="store_true", help="a recognizer listens: again, if wrong")
@@ -104,9 +100,7 @@ def _speak(options: argparse.Namespace) -> None:
     if options.voice is not None and options.prompt is not None:
         raise ValueError("--voice and --prompt name two voices: give one of them")
     texts, files = _texts(options), _files(options)
-    values = {key: getattr(options, key, None) for key in GIVEN}
-    given = {key: value for key, value in values.items() if value is not None}
-    talker = Talker.load(options.model, options.device, given, options.data)
+    talker = Talker.load(options.model, options.device, given_synthesis(options), options.data)
     language = options.language or None
     known = talker.languages or [language or "en"]
     cut = [pieces(text, known, language) for text in texts]  # before a recognizer is asked for

@@ -15,7 +15,11 @@ from revoice.speaking.talker import Talker
 log = logging.getLogger(__name__)
 
 
-@dataclass
+class Closed(RuntimeError):
+    """Nobody speaks here any more."""
+
+
+@dataclass(eq=False)  # arrays are in it
 class _Turn:
     """A request, its draws, and whom it is promised to."""
 
@@ -45,7 +49,7 @@ class Engine:
     def submit(self, request: Request) -> Future[Synthesis]:
         """Ask for a request that has a seed; to cancel what comes back gives it up.
 
-        Raises RuntimeError once the engine is closed.
+        Raises Closed once the engine is closed; what it has not spoken by then is cancelled.
         """
         draws = draws_of(
             self.talker.ar, request, self._sampling, self.talker.config.prompted == "both"
@@ -53,7 +57,7 @@ class Engine:
         turn = _Turn(request, [Drawn(draw) for draw in draws], Future())
         with self._changed:
             if self._closed:
-                raise RuntimeError("the engine is closed")
+                raise Closed("the engine is closed")
             self._coming.append(turn)
             self._changed.notify()
         return turn.promise
@@ -111,7 +115,8 @@ class Engine:
             speaking.begin([self._waiting.popleft() for _ in range(number)])
         elif 2 * speaking.free > len(speaking.who):
             speaking.close_ranks()
-        speaking.step()
+        if speaking.free < len(speaking.who):  # nobody: all were given up before they began
+            speaking.step()
         whole = [turn for turn in self._turns if all(drawn.done for drawn in turn.drawn)]
         self._turns = [turn for turn in self._turns if turn not in whole]
         whole = [turn for turn in whole if turn.promise.set_running_or_notify_cancel()]
@@ -123,9 +128,10 @@ class Engine:
         try:
             found = [best_of(nar, turn.request, turn.drawn) for turn in turns]
             spoken = complete(nar, requests, found, self._entries, self.talker.config.batch)
-        except Exception as error:
+        except Exception as error:  # those beside them go on
+            log.exception("%d requests failed", len(turns))
             for turn in turns:
                 turn.promise.set_exception(error)
-            raise
+            return
         for turn, synthesis in zip(turns, spoken, strict=True):
             turn.promise.set_result(synthesis)

@@ -35,6 +35,9 @@ FFMPEG = {
     "aac": ("adts", "aac", 96000, {"write_id3v2": "1"}),
 }
 FORMATS = tuple(SOUNDFILE)  # of files that last
+# A stream's beginning cannot say how long it is, and readers go by its bit rate. One that changes
+# leads libsndfile to leave out the end; this is always 80 kbit/s.
+SOUNDFILE["mp3 stream"] = ("MP3", "MPEG_LAYER_III", 0.5, "CONSTANT")
 SERVED = (*FORMATS, *FFMPEG, "pcm")  # what a server can send as well
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 BLOCK = 1 << 15  # samples; libsndfile crashes where Vorbis gets millions at once
@@ -77,11 +80,14 @@ def encoded(samples: Samples | Iterable[Samples], rate: int, format: str, note: 
 def streamed(pieces: Iterable[Samples], rate: int, format: str, note: str) -> Iterator[bytes]:
     """What `encoded` gives, in parts: a piece's come before the next piece is asked for.
 
+    MP3 has a constant bit rate here, by which readers tell how long it is.
     What an encoder holds back of a piece (up to 0.5 s of Vorbis, 0.2 s of the others) comes with
     the next one. No length is known at the beginning: a WAV's header says 4 GiB, the others' none.
     The format is checked at once, samples as they come; see `write_speech` for what is raised.
     """
-    parts = _parts(_Sink(), pieces, rate, checked_format(format, rate), note)
+    checked_format(format, rate)
+    written = "mp3 stream" if format == "mp3" else format
+    parts = _parts(_Sink(), pieces, rate, written, note)
     return _endless(parts) if format == "wav" else parts
 
 
@@ -199,7 +205,7 @@ def _by_libsndfile(sink: _Sink, rate: int, format: str, note: str) -> Iterator[E
         sink, "w", rate, 1, subtype, format=name, compression_level=level, bitrate_mode=mode
     ) as file:
         # An ID3 tag takes Latin-1, and is left out where no text in it has more than 30 letters.
-        file.comment = f"{unidecode(note):31}" if format == "mp3" else note
+        file.comment = f"{unidecode(note):31}" if name == "MP3" else note
         file.software = "revoice"
         yield file.write
 

@@ -75,8 +75,10 @@ def chromium() -> str:
 
 
 @contextmanager
-def opened(page: Path, width: int = 1280, height: int = 900, dark: bool = False) -> Iterator[Any]:
-    """A file opened in headless Chromium: a playwright page whose `visit` is a `Visit`."""
+def opened(
+    page: Path | str, width: int = 1280, height: int = 900, dark: bool = False
+) -> Iterator[Any]:
+    """A file or an address in headless Chromium: a playwright page whose `visit` is a `Visit`."""
     executable = chromium()
     if os.environ.get("CI"):
         from playwright.sync_api import sync_playwright
@@ -106,7 +108,7 @@ def opened(page: Path, width: int = 1280, height: int = 900, dark: bool = False)
             ),
         )
         tab.on("request", lambda request: visit.requested.append(request.url))
-        tab.goto(page.resolve().as_uri())
+        tab.goto(page if isinstance(page, str) else page.resolve().as_uri())
         yield tab
         browser.close()
 

@@ -88,3 +88,37 @@ def test_closing_gives_up(talker: Talker) -> None:
     with pytest.raises(RuntimeError, match="closed"):
         engine.submit(asked(talker)[0])
     assert not any(t.name.startswith("engine") and t.is_alive() for t in threading.enumerate())
+
+
+def test_all_are_given_up_before_they_begin(
+    talker: Talker, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = Engine(talker, slots=2)
+    for _ in range(3):
+        assert engine.submit(asked(talker)[0]).cancel()
+        while engine.busy:
+            time.sleep(0.01)
+    assert len(engine.submit(asked(talker)[0]).result(30).codes)
+    engine.close()
+    assert not caplog.records
+
+
+def test_a_fault_leaves_those_beside_it(talker: Talker, monkeypatch: pytest.MonkeyPatch) -> None:
+    from revoice.speaking import engine as module
+
+    real = module.complete
+
+    def failing(nar: Any, requests: Any, *given: Any) -> Any:
+        if any(request.seed == (7,) for request in requests):
+            raise RuntimeError("out of luck")
+        return real(nar, requests, *given)
+
+    monkeypatch.setattr(module, "complete", failing)
+    engine = Engine(talker, slots=2)
+    long = Piece((Span(" ".join(TEXTS), "en"),), 0.0)
+    beside = engine.submit(talker.request(long, talker.voice(), (1,)))
+    short = Piece((Span("Yes.", "en"),), 0.0)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        engine.submit(talker.request(short, talker.voice(), (7,))).result(30)
+    assert len(beside.result(60).codes)
+    engine.close()
