@@ -40,7 +40,16 @@ RATE = 24000
 @contextmanager
 def serving(model: str, options: list[str]) -> Iterator[tuple[str, psutil.Process]]:
     """The address of a server of its own, and its process."""
-    command = [sys.executable, "-m", "revoice.speaking.serve", "--model", model, "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "revoice.speaking.cli",
+        "serve",
+        "--model",
+        model,
+        "--port",
+        "0",
+    ]
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout
     line = process.stdout.readline()

@@ -21,6 +21,7 @@ from revoice.evaluation.choice import choose_recognizer
 from revoice.evaluation.recognizers import Recognizer, load_pocketsphinx, load_whisper
 from revoice.files import RESOURCES
 from revoice.model.prompts import Prompt, write_preset
+from revoice.speaking import serve
 from revoice.speaking.options import add_synthesis, given_synthesis
 from revoice.speaking.pieces import pieces
 from revoice.speaking.talker import Talker, shown
@@ -54,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     speak = commands.add_parser("speak", help="a text to a file")
     speak.set_defaults(run=_speak)
     _add_options(speak)
+    serving = commands.add_parser("serve", help="speak for other programs, over HTTP")
+    serving.set_defaults(run=serve.run)
+    serve.add_options(serving)
     voices = commands.add_parser("voices", help="the voices of a model")
     voices.add_argument("--model", required=True, type=Path, help="folder, e.g. results/my_voice")
     voices.add_argument("--verbose", action="store_true")

@@ -2,7 +2,6 @@
 
 import argparse
 import ipaddress
-import logging
 import os
 import socket
 import sys
@@ -146,17 +145,3 @@ def _address(host: str, listening: socket.socket) -> str:
     port = listening.getsockname()[1]
     name = host.strip("[]")
     return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
-
-
-def main() -> None:
-    """Serve with what the command line says."""
-    parser = argparse.ArgumentParser("revoice serve", description=__doc__)
-    add_options(parser)
-    options = parser.parse_args()
-    level = logging.INFO if options.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
-    run(options)
-
-
-if __name__ == "__main__":
-    main()

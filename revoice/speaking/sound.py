@@ -4,7 +4,6 @@ Samples are (N,) floats, mono, in [-1, 1], at `rate` Hz, and come back as float3
 of another shape or not finite raise ValueError.
 """
 
-from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from typing import cast
@@ -100,17 +99,6 @@ def stretched(samples: Samples, rate: int, speed: float) -> Samples:
             part = cast(av.AudioFrame, graph.pull()).to_ndarray()
             parts.append(np.asarray(part, np.float32).ravel())
     return np.concatenate(parts)
-
-
-def joined(parts: Sequence[tuple[Samples, float]], rate: int) -> Samples:
-    """Pieces one after the other, each with so many seconds of silence after it, but the last."""
-    if any(pause < 0 for _, pause in parts):
-        raise ValueError(f"a pause of {min(pause for _, pause in parts)} s: none is below 0")
-    sounds: list[Samples] = []
-    for samples, pause in parts:
-        check_samples(samples)
-        sounds += [samples, np.zeros(round(pause * rate), np.float32)]
-    return np.concatenate([np.zeros(0, np.float32), *sounds[:-1]], dtype=np.float32)
 
 
 def _loud(samples: Samples, rate: int) -> tuple[int, int]:

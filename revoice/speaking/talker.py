@@ -26,7 +26,7 @@ from revoice.model.sounds import Entries, entries_of
 from revoice.model.stepping import ready
 from revoice.model.valle import AR, NAR
 from revoice.speaking.pieces import Piece
-from revoice.speaking.sound import levelled, stretched, trimmed
+from revoice.speaking.sound import FASTEST, SLOWEST, levelled, stretched, trimmed
 from revoice.speaking.voices import Voice, read_voices
 from revoice.text import Tokenizer, check_tokenizer, load_tokenizer
 from revoice.text.espeak import MARKS as READ
@@ -183,6 +183,11 @@ class Talker:
         if accent and not self.ar.config.languages:
             raise ValueError(
                 f"{self.name} has no accent to give: it has no language embedding. Leave it out."
+            )
+        if not self.planned and not SLOWEST <= speed <= FASTEST:
+            raise ValueError(
+                f"{self.name} does not plan its pace: what it says can be made {SLOWEST:g} to "
+                f"{FASTEST:g} times as fast, not {speed:g}"
             )
         ids, languages = list[int](), list[str]()
         for span in piece.spans:

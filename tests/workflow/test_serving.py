@@ -53,7 +53,16 @@ class Served:
 
 @contextmanager
 def serving(log: Path, *options: str) -> Iterator[Served]:
-    command = [sys.executable, "-m", "revoice.speaking.serve", "--model", str(BASE), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "revoice.speaking.cli",
+        "serve",
+        "--model",
+        str(BASE),
+        "--port",
+        "0",
+    ]
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     added = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     with (

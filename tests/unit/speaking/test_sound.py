@@ -10,7 +10,7 @@ import soundfile
 import webrtcvad
 from numpy.typing import NDArray
 
-from revoice.speaking.sound import joined, levelled, loudness_of, stretched, trimmed
+from revoice.speaking.sound import levelled, loudness_of, stretched, trimmed
 
 RATE = 24000
 Samples = NDArray[np.float32]
@@ -183,26 +183,10 @@ def test_the_pace_stays_where_there_is_nothing_to_change() -> None:
             stretched(noise, RATE, speed)
 
 
-def test_pieces_are_joined_with_pauses() -> None:
-    one, two, none = (np.full(n, 0.5, np.float32) for n in (100, 50, 0))
-    whole = joined([(one, 0.5), (two, 0.25), (none, 0.1), (one, 9.0)], RATE)
-    assert whole.dtype == np.float32
-    silent = 0.85 * RATE
-    assert len(whole) == 250 + silent
-    assert np.count_nonzero(whole) == 250
-    assert not whole[100 : 100 + RATE // 2].any()
-    assert whole[100 + RATE // 2] == 0.5
-    assert len(joined([], RATE)) == 0
-    assert np.array_equal(joined([(one, 1.0)], RATE), one)
-    with pytest.raises(ValueError, match=r"a pause of -1 s"):
-        joined([(one, -1), (two, 0)], RATE)
-
-
 CHANGES: list[Callable[[Samples], Samples]] = [
     lambda samples: trimmed(samples, RATE),
     lambda samples: levelled(samples, RATE),
     lambda samples: stretched(samples, RATE, 1.5),
-    lambda samples: joined([(samples, 0.0)], RATE),
 ]
 
 
