@@ -71,8 +71,8 @@ READS = {
     "voices": "codec.identity evaluation.measures evaluation.recognizers evaluation.trained "
     f"{MODEL} model.prompts speaking.voices {TEXT}",
     "tell": f"codec.choice codec.files codec.identity config_file "
-    "corpus.audio evaluation.normalize evaluation.recognizers evaluation.scoring "
-    f"{MODEL} model.drawing model.generate model.precision model.prompts model.stepping "
+    "evaluation.normalize evaluation.recognizers evaluation.scoring "
+    f"{MODEL} model.drawing model.eights model.generate model.precision model.prompts model.stepping "
     "speaking.languages speaking.pieces speaking.sentences speaking.sound speaking.talker "
     f"speaking.telling speaking.voices speaking.writing {ALL_OF_TEXT} text.framing "
     "evaluation/english.json",

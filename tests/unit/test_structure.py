@@ -88,7 +88,7 @@ def test_shared_rules_are_short() -> None:
 
 
 def test_library_is_small() -> None:
-    assert sum(map(lines, LIBRARY)) <= 18_700
+    assert sum(map(lines, LIBRARY)) <= 19_900
 
 
 def test_no_circle_among_modules() -> None:
