@@ -234,9 +234,7 @@ class SpokenConfig(Section):
     accent: str | None = Field(None, description="a language whose accent it gets")
     speed: float = Field(1.0, ge=0.25, le=4, description="2: twice as fast")
     seed: int = Field(1, ge=0, description="of the random numbers")
-    prompts: Literal["first", "sliding"] = Field(
-        "first", description="sliding: from piece to piece"
-    )
+    prompts: Prompts = Field("first", description="sliding: each piece goes on from the last")
     verify: bool = Field(False, description="a recognizer listens: again, where it is wrong")
     errors: Share = Field(0.1, description="share of a piece's words that may be wrong")
     retries: int = Field(2, ge=0, description="how often a piece is spoken again")

@@ -5,6 +5,15 @@ except ValueError as error:
 
 # How test sentences are spoken, and so any text; which sentences these are is nothing to it.
 HOW = sorted({*type(CONFIG.synthesis).model_fields} - {"sentences", "extra", "repeats"})
+TOLD = "voice language accent speed seed prompts verify errors retries".split()
+
+
+def chapters_of(w):
+    """The names of a text's chapters."""
+    if not CHAPTERS[w.book]:
+        texts = ", ".join(CONFIG.speak[w.book].texts)
+        raise WorkflowError(f"speak.{w.book}.texts: no file matches {texts}")
+    return list(CHAPTERS[w.book])
 
 
 wildcard_constraints:
@@ -43,6 +52,7 @@ rule voices:
 rule tell:
     input:
         lambda w: CHAPTERS[w.book][w.chapter],
+        voice=lambda w: [v for v in [CONFIG.speak[w.book].voice] if v and v.endswith(".npz")],
         model="results/{experiment}/model.safetensors",
         files=expand(
             "results/{{experiment}}/{file}",
@@ -69,8 +79,8 @@ rule tell:
         runtime=grown(600),
         gpu=GPU,
     params:
-        speak=lambda w: section(CONFIG.speak[w.book]),
-        synthesis=section(CONFIG.synthesis, *HOW),
+        speak=lambda w: section(CONFIG.speak[w.book], *TOLD),
+        synthesis=section(CONFIG.synthesis, *sorted({*HOW} - {"batch"})),
         kept="work/spoken/{experiment}/{book}/{chapter}",
         codec_code=lambda w: experiments.codec_settings(CONFIG, CODECS[w.experiment])["code"],
         decoder_code=lambda w: (
@@ -88,8 +98,7 @@ rule tell:
 rule bind:
     input:
         chapters=lambda w: [
-            f"results/{w.experiment}/spoken/{w.book}/{chapter}.flac"
-            for chapter in CHAPTERS[w.book]
+            f"results/{w.experiment}/spoken/{w.book}/{chapter}.flac" for chapter in chapters_of(w)
         ],
     output:
         audio="results/{experiment}/spoken/{book}.flac",

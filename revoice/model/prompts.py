@@ -1,5 +1,6 @@
 """Voice prompts: what a speaker said, as text tokens and codes, and Plachtaa's files of them."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from revoice.files import atomic
+
+log = logging.getLogger(__name__)
 
 # The presets number languages in this order; the model's language embedding does not.
 PRESET_LANGUAGES = ("zh", "ja", "en")
@@ -67,6 +70,16 @@ def read_preset(path: str | Path, model: Origin | None = None) -> Prompt:
         )
     if code is not None and not 0 <= code < len(PRESET_LANGUAGES):
         raise ValueError(f"{path}: lang_code {code} is none of 0 (zh), 1 (ja), 2 (en)")
+    if not all(np.issubdtype(x.dtype, np.integer) and x.min(initial=0) >= 0 for x in (codes, ids)):
+        raise ValueError(f"{path} is not a voice preset: its tokens are no whole numbers from 0 on")
+    if not codes.shape[1] or not ids.shape[1]:
+        raise ValueError(f"{path} is not a voice preset: it has no codes, or no text")
+    if code is None and len(languages) != ids.shape[1]:
+        raise ValueError(f"{path}: languages are not one for each of its text tokens")
+    if lasting is not None and (len(lasting) != ids.shape[1] or sum(lasting) != codes.shape[1]):
+        raise ValueError(f"{path}: `lasting` does not give each text token its frames")
+    if model and not of:
+        log.warning("%s does not say with which tokenizer and codec it was made", path)
     for key, digest in of.items():
         if model and digest != getattr(model, key):
             raise ValueError(

@@ -3,10 +3,11 @@
 import argparse
 import json
 import logging
+import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from revoice.speaking import serve
 from revoice.speaking.options import add_synthesis, given_synthesis
 from revoice.speaking.pieces import pieces
 from revoice.speaking.talker import Talker, shown
-from revoice.speaking.telling import How, speak_to
+from revoice.speaking.telling import How, check, read_text, speak_to
 from revoice.speaking.writing import FORMATS
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def _add_options(add: argparse.ArgumentParser) -> None:
     who.add_argument("--voice", help="one of the model's voices, or a preset .npz")
     who.add_argument("--prompt", type=Path, help="a recording of the voice, 1 to 30 seconds")
     who.add_argument("--prompt-text", help="what it says; without, a recognizer listens")
-    who.add_argument("--prompt-language", help="of the recording; default: that of the text")
+    who.add_argument("--prompt-language", help="of the recording; default: --language")
     who.add_argument("--save-voice", type=Path, help="keep the prompt as a preset .npz")
     who.add_argument("--accent", help="a language whose accent the text gets")
     how = add.add_argument_group("how")
@@ -101,30 +102,66 @@ def _add_options(add: argparse.ArgumentParser) -> None:
 
 def _speak(options: argparse.Namespace) -> None:
     """Speak one text, or each of its lines."""
-    if options.voice is not None and options.prompt is not None:
-        raise ValueError("--voice and --prompt name two voices: give one of them")
-    texts, files = _texts(options), _files(options)
+    _check(options)
+    texts = _texts(options)
+    paths = _files(options, list(texts))
     talker = Talker.load(options.model, options.device, given_synthesis(options), options.data)
     language = options.language or None
-    known = talker.languages or [language or "en"]
-    cut = [pieces(text, known, language) for text in texts]  # before a recognizer is asked for
+    cut = {}
+    for line, text in texts.items():  # before a recognizer is asked for
+        with _located(options, line):
+            cut[line] = pieces(text, talker.known(language), language)
     recognizer = load_recognizer(options.recognizer, options.data) if _listens(options) else None
     prompt = _prompt(options, talker, recognizer)
     if options.save_voice:
         write_preset(options.save_voice, prompt, talker.origin)
     keys = "speed accent seed prompts retries errors".split()
-    how = How(**{key: getattr(options, key) for key in keys})
+    heard_by = options.recognizer if options.verify else ""
+    how = How(**{key: getattr(options, key) for key in keys}, heard_by=heard_by)
     hears = recognizer if options.verify else None
+    for line, some in cut.items():
+        with _located(options, line):
+            check(talker, some, prompt, how)
     quiet = True if options.quiet else None  # None: unless standard error is no terminal
-    bar = tqdm(total=sum(map(len, cut)), unit="piece", disable=quiet)
-    done = []
-    for path, some in zip(files(len(texts)), cut, strict=True):
-        done.append(speak_to(path, talker, some, prompt, how, hears, bar))
-        if not options.json:
-            print(f"{path}: {done[-1]['seconds']:.1f} s of speech in {done[-1]['took']:.1f} s")
-    bar.close()
-    if options.json:
-        print(json.dumps(done, indent=1, ensure_ascii=False))
+    done: list[dict[str, Any]] = []
+    kept = paths[0].parent / ".pieces" if options.lines else None  # until all lines are done
+    try:
+        with tqdm(total=sum(map(len, cut.values())), unit="piece", disable=quiet) as bar:
+            for path, (line, some) in zip(paths, cut.items(), strict=True):
+                one = speak_to(path, talker, some, prompt, how, hears, bar, kept)
+                done.append({**({"line": line} if options.lines else {}), **one})
+                if not options.json:
+                    print(f"{path}: {one['seconds']:.1f} s of speech in {one['took']:.1f} s")
+    finally:
+        if options.json and done:
+            print(json.dumps(done, indent=1, ensure_ascii=False))
+    if kept:
+        shutil.rmtree(kept, ignore_errors=True)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise ValueError for options that do not go together."""
+    if options.voice is not None and options.prompt is not None:
+        raise ValueError("--voice and --prompt name two voices: give one of them")
+    if options.prompt is None:
+        for key in ("prompt_text", "prompt_language", "save_voice"):
+            if getattr(options, key) is not None:
+                name = key.replace("_", "-")
+                raise ValueError(f"--{name} is of a recording: give it as --prompt")
+    if options.save_voice and options.save_voice.suffix != ".npz":
+        raise ValueError(f"--save-voice {options.save_voice}: a preset's name ends in .npz")
+
+
+@contextmanager
+def _located(options: argparse.Namespace, line: int) -> Iterator[None]:
+    """Let errors say where the text is from."""
+    try:
+        yield
+    except ValueError as error:
+        where = [str(options.file)] if options.file else []
+        where += [f"line {line}"] if options.lines else []
+        told = str(error).removeprefix("line 1 " if options.lines else "")
+        raise ValueError(f"{', '.join(where)}: {told}" if where else told) from None
 
 
 def _listens(options: argparse.Namespace) -> bool:
@@ -135,6 +172,9 @@ def load_recognizer(name: str, data: Path) -> Recognizer:
     """Whisper by its name or folder, or pocketsphinx, which steps in where there is no Whisper."""
     if name == "pocketsphinx":
         return load_pocketsphinx()
+    if name != "base" and not Path(name).is_dir():
+        raise ValueError(f"--recognizer {name} is neither base, pocketsphinx nor Whisper's folder")
+    name = name if name == "base" else f"./{name}" if "/" not in name else name
     choice = choose_recognizer(name, RESOURCES / "pretrained.yaml", data)
     folder = choice["folder"]
     return load_whisper(folder, compute_type="int8") if folder else load_pocketsphinx()
@@ -144,9 +184,9 @@ def _prompt(options: argparse.Namespace, talker: Talker, recognizer: Recognizer 
     """The voice's prompt: of the model's voices, a preset, or a recording."""
     if options.prompt is None:
         return talker.voice(options.voice)
-    language = options.prompt_language or options.language or (talker.languages or ["en"])[0]
+    language = options.prompt_language or options.language or talker.known()[0]
     with tempfile.TemporaryDirectory() as folder:
-        name, path = options.prompt.name, options.prompt.resolve()
+        name, path = options.prompt.name, options.prompt.absolute()
         (source,) = resample("prompt", [name], path.parent, Path(folder), AudioConfig())
         if source.reason:
             raise ValueError(f"{options.prompt} {source.reason}")
@@ -159,48 +199,51 @@ def _prompt(options: argparse.Namespace, talker: Talker, recognizer: Recognizer 
     return talker.prompt_of(samples, text, language, str(options.prompt))
 
 
-def _texts(options: argparse.Namespace) -> list[str]:
-    """The texts that are to be spoken, each for a file."""
+def _texts(options: argparse.Namespace) -> dict[int, str]:
+    """The texts that are to be spoken, by the numbers of their lines; 1 for all of it."""
     if options.text is not None and options.file is not None:
         raise ValueError("a text and --file are given: leave out one of them")
     if options.file is not None:
-        try:
-            text = options.file.read_text("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{options.file} is not in UTF-8: {error}. Save it as such.") from None
+        text = read_text(options.file)
     elif options.text is not None:
         text = options.text
     else:
         if sys.stdin.isatty():
             print("reading the text; end with Ctrl-D", file=sys.stderr)
-        text = sys.stdin.buffer.read().decode("utf-8-sig", "strict")
-    texts = [line for line in text.splitlines() if line.strip()] if options.lines else [text]
-    if not any(each.strip() for each in texts):
+        try:
+            text = sys.stdin.buffer.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"standard input is not in UTF-8: {error}") from None
+    lines = enumerate(text.splitlines(), 1) if options.lines else [(1, text)]
+    texts = {number: line for number, line in lines if line.strip()}
+    if not texts:
         raise ValueError("there is no text to speak")
     return texts
 
 
-def _files(options: argparse.Namespace) -> Any:
-    """From how many texts there are to their files."""
-    suffix = options.out.suffix.lstrip(".").lower() if options.out else ""
+def _files(options: argparse.Namespace, lines: list[int]) -> list[Path]:
+    """The files that texts are spoken to; ValueError where they cannot be."""
+    out = options.out
+    suffix = out.suffix.lstrip(".").lower() if out else ""
     if options.lines and suffix in FORMATS:
-        raise ValueError(f"--lines writes many files: --out {options.out} must name a folder")
+        raise ValueError(f"--lines writes many files: --out {out} must name a folder")
     kind = options.format or (suffix if suffix in FORMATS else "wav")
     if options.lines:
-        folder = options.out or Path("speech")
-        return lambda count: [
-            folder / f"{str(number).zfill(max(3, len(str(count))))}.{kind}"
-            for number in range(1, count + 1)
-        ]
-    path = options.out or Path(f"speech.{kind}")
-    if options.out and suffix != kind:
-        if suffix in FORMATS or (suffix and not options.format):
-            raise ValueError(
-                f"--out {options.out}: a format is one of {', '.join(FORMATS)}"
-                + (f", and --format says {options.format}" if options.format else "")
-            )
-        path = path.with_name(f"{path.name}.{kind}")
-    return lambda count: [path]
+        folder, digits = out or Path("speech"), max(3, len(str(max(lines))))
+        paths = [folder / f"{str(number).zfill(digits)}.{kind}" for number in lines]
+    elif out is None or out.is_dir():
+        paths = [(out or Path()) / f"speech.{kind}"]
+    elif suffix == kind:
+        paths = [out]
+    elif suffix in FORMATS or (suffix and not options.format) or str(out) == "-":
+        asked = f", and --format says {options.format}" if options.format else ""
+        raise ValueError(f"--out {out}: a file ends in .{', .'.join(FORMATS)}{asked}")
+    else:
+        paths = [out.with_name(f"{out.name}.{kind}")]
+    for path in (paths[0], *paths[0].parents):
+        if path.exists() and path.is_dir() != (path != paths[0]):
+            raise ValueError(f"--out {out}: {path} is {'a folder' if path.is_dir() else 'a file'}")
+    return paths
 
 
 def _list_voices(options: argparse.Namespace) -> None:

@@ -5,15 +5,15 @@ from typing import Any
 
 from revoice.config import SynthesisConfig
 
-KEYS = "top_k top_p temperature best_of batch weights decoder window repetition end_bias".split()
+KEYS = "top_k top_p temperature best_of batch weights decoder nar prompted".split()
+KEYS += "window repetition end_bias loop_seconds".split()
 
 
 def add_synthesis(group: Any) -> None:
     """Let a model's own be replaced; `group`: of an argparse parser, or one itself."""
     for key in KEYS:
-        if key in SynthesisConfig.model_fields:
-            about = SynthesisConfig.model_fields[key].description
-            group.add_argument(f"--{key.replace('_', '-')}", metavar="VALUE", help=about)
+        about = SynthesisConfig.model_fields[key].description
+        group.add_argument(f"--{key.replace('_', '-')}", metavar="VALUE", help=about)
 
 
 def given_synthesis(options: argparse.Namespace) -> dict[str, Any]:

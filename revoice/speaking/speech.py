@@ -100,11 +100,10 @@ class Speech:
     def _read(self) -> list[Request]:
         """What the model is asked for, of the whole text: what it cannot say is found at once."""
         asked, talker = self.asked, self.talker
-        known = talker.languages or [asked.language or "en"]
-        self.pieces = pieces(asked.text, known, asked.language)
+        self.pieces = pieces(asked.text, talker.known(asked.language), asked.language)
         how = (asked.speed, asked.accent)
         return [
-            talker.request(piece, asked.prompt, (self.seed, number), *how)
+            talker.request(piece, asked.prompt, (self.seed, number, 0), *how)
             for number, piece in enumerate(self.pieces)
         ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from revoice.codec import check_codec
@@ -85,6 +86,8 @@ class Talker:
                 f"{folder} is not a model's folder: there is no {', '.join(missing)}. "
                 "Name one that holds a trained model, such as results/my_voice."
             )
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("there is no CUDA device here: leave the choice to `auto`")
         device = best_device() if device == "auto" else device
         ar, nar, meta = load_model(folder / "model")
         tokenizer = load_tokenizer(folder / "tokenizer.json")
@@ -125,6 +128,10 @@ class Talker:
     def planned(self) -> bool:
         return self.ar.config.text_positions == "frames"
 
+    def known(self, language: str | None = None) -> list[str]:
+        """The languages of texts: its own, or where nobody says them the one that is asked for."""
+        return self.languages or [language or "en"]
+
     def voice(self, name: str | None = None) -> Prompt:
         """The prompt of a voice, by its name or the path of a preset; None: the default one.
 
@@ -141,6 +148,8 @@ class Talker:
         else:
             known = ", ".join(self.prompts) or "none"
             raise ValueError(f"{self.name} has no voice {name!r}; its voices: {known}")
+        if max(prompt.codes.max(initial=0), 0) >= self.codec.bins:
+            raise ValueError(f"{name}: its codes are not below {self.codec.bins}, as the codec's")
         if len(prompt.ids):
             check_request(Request([0], prompt.languages[:1], prompt), self.ar.config, name)
         return self.aligned(prompt)

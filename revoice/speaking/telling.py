@@ -6,15 +6,17 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from revoice import __version__
+from revoice.config import Prompts
 from revoice.evaluation.recognizers import Recognizer
 from revoice.evaluation.scoring import word_errors
 from revoice.files import atomic
@@ -34,21 +36,24 @@ class How:
     `prompts`: "first", each piece after the voice's prompt; "sliding", after the piece before it.
     A piece that does not end by itself is spoken again, with other random numbers, up to `retries`
     times; with a `recognizer` so is one of which more than `errors` of the words are wrong. The
-    best of all is kept.
+    best of all is kept. `heard_by` names the recognizer: what another one has judged is told anew.
     """
 
     speed: float = 1.0
     accent: str | None = None
     seed: int = 1
-    prompts: Literal["first", "sliding"] = "first"
+    prompts: Prompts = "first"
     retries: int = 2
     errors: float = 0.1
+    heard_by: str = ""
 
     def __post_init__(self) -> None:
         if not 0.25 <= self.speed <= 4:
             raise ValueError(f"speed {self.speed:g}: from 0.25 to 4")
         if self.retries < 0 or not 0 <= self.errors <= 1:
             raise ValueError("retries must not be below 0, errors in [0, 1]")
+        if self.seed < 0:
+            raise ValueError(f"seed {self.seed}: from 0 on")
 
 
 @dataclass
@@ -93,18 +98,26 @@ def tell(
     what was done before. Raises ValueError, before anything is spoken, where the model cannot say a
     piece.
     """
-    for piece in pieces:
-        talker.request(piece, prompt, (0,), how.speed, how.accent)
+    check(talker, pieces, prompt, how)
     size = 1 if how.prompts == "sliding" else talker.config.batch
     told: list[Told] = []
+    pace = how.speed
     for begin in range(0, len(pieces), size):
         some = pieces[begin : begin + size]
-        if how.prompts == "sliding" and told and len(told[-1].codes):
+        if how.prompts == "sliding" and told and not _is_wrong(told[-1], how):
             prompt = _prompt_of(talker, told[-1], prompt)
-        told = _tell_some(talker, some, begin, prompt, how, recognizer, kept)
+            if talker.planned and talker.config.prompted == "both":  # it has that pace itself
+                pace = 1 / talker.config.speed
+        told = _tell_some(talker, some, begin, prompt, replace(how, speed=pace), recognizer, kept)
         for one in told:
             one.samples = talker.sound(one.codes, how.speed) if len(one.codes) else one.samples
             yield one
+
+
+def check(talker: Talker, pieces: Sequence[Piece], prompt: Prompt, how: How) -> None:
+    """Raise ValueError, which quotes it, where the model cannot say a piece."""
+    for piece in pieces:
+        talker.request(piece, prompt, (0,), how.speed, how.accent)
 
 
 def _tell_some(
@@ -121,9 +134,9 @@ def _tell_some(
         _place(talker, p, begin + i, prompt, how, recognizer, kept) for i, p in enumerate(pieces)
     ]
     best = {i: one for i, one in enumerate(map(_read, pieces, paths)) if one}
-    again = [i for i in range(len(pieces)) if i not in best]
+    new = again = [i for i in range(len(pieces)) if i not in best]
     for attempt in range(how.retries + 1):
-        seeds = [(how.seed, begin + i, *[attempt] * bool(attempt)) for i in again]
+        seeds = [(how.seed, begin + i, attempt) for i in again]
         asked = [
             talker.request(pieces[i], prompt, seed, how.speed, how.accent)
             for i, seed in zip(again, seeds, strict=True)
@@ -144,8 +157,8 @@ def _tell_some(
             break
     for i in again:
         log.warning("not told well in %d attempts: %r", best[i].attempts, shown(pieces[i].text))
-    for i, path in enumerate(paths):
-        if path and not path.exists():
+    for i in new:
+        if path := paths[i]:
             _write(path, best[i])
     return [best[i] for i in range(len(pieces))]
 
@@ -189,7 +202,8 @@ def _place(
     if not kept:
         return None
     told = [talker.digest, talker.config.model_dump(mode="json"), asdict(piece), number]
-    told += [asdict(how), recognizer is not None, list(map(int, prompt.ids))]
+    told += [asdict(how), recognizer is not None, list(map(int, prompt.ids)), __version__]
+    told += [list(prompt.languages), list(map(int, prompt.lasting or ()))]
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(prompt.codes).tobytes())
     return kept / f"{number:06}-{digest.hexdigest()[:16]}.npz"
@@ -204,8 +218,11 @@ def _write(path: Path, told: Told) -> None:
 def _read(piece: Piece, path: Path | None) -> Told | None:
     if path is None or not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as file:
-        return Told(piece, file["codes"], **json.loads(str(file["about"])))
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Told(piece, file["codes"], **json.loads(str(file["about"])))
+    except (KeyError, TypeError, ValueError, OSError, BadZipFile):  # it is told again
+        return None
 
 
 def speak_to(
@@ -220,9 +237,11 @@ def speak_to(
 ) -> dict[str, Any]:
     """Speak pieces into one file, as they are done; what was done, for a report.
 
-    `kept`: a folder that holds what is done until all of it is; default: hidden, beside the file.
+    `kept`: a folder for what is done, which stays; default: a hidden one beside the file, which
+    is removed when all of it is done.
     """
-    kept, started = kept or path.parent / f".{path.name}.pieces", time.monotonic()
+    own = path.parent / f".{path.name}.pieces"
+    kept, started = kept or own, time.monotonic()
     told: list[dict[str, Any]] = []
 
     def parts() -> Iterator[Samples]:
@@ -234,7 +253,7 @@ def speak_to(
             yield np.zeros(round(one.piece.pause * talker.codec.sample_rate), np.float32)
 
     write_speech(path, parts(), talker.codec.sample_rate, note(talker))
-    shutil.rmtree(kept, ignore_errors=True)
+    shutil.rmtree(own, ignore_errors=True)
     seconds = soundfile.info(str(path)).duration
     took = round(time.monotonic() - started, 3)
     about = {"file": str(path), "seconds": round(seconds, 3), "took": took, "seed": how.seed}
@@ -256,3 +275,11 @@ def _row(told: Told, rate: int) -> dict[str, Any]:
     }
     heard = {"heard": told.heard, "errors": told.errors, "words": told.words}
     return row | (heard if told.heard is not None else {})
+
+
+def read_text(path: str | Path) -> str:
+    """A text file in UTF-8; ValueError, which names it, for another one."""
+    try:
+        return Path(path).read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not in UTF-8: {error}. Save it as such.") from None

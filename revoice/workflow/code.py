@@ -70,11 +70,11 @@ READS = {
     "text.framing corpus.naming evaluation.sentences evaluation.trained",
     "voices": "codec.identity evaluation.measures evaluation.recognizers evaluation.trained "
     f"{MODEL} model.prompts speaking.voices {TEXT}",
-    "tell": f"codec.choice codec.files codec.identity config_file "
+    "tell": "codec.choice codec.files codec.identity config_file "
     "evaluation.normalize evaluation.recognizers evaluation.scoring "
-    f"{MODEL} model.drawing model.eights model.generate model.precision model.prompts model.stepping "
-    "speaking.languages speaking.pieces speaking.sentences speaking.sound speaking.talker "
-    f"speaking.telling speaking.voices speaking.writing {ALL_OF_TEXT} text.framing "
+    f"{MODEL} model.drawing model.eights model.generate model.precision model.prompts "
+    "model.stepping speaking.languages speaking.pieces speaking.sentences speaking.sound "
+    f"speaking.talker speaking.telling speaking.voices speaking.writing {ALL_OF_TEXT} text.framing "
     "evaluation/english.json",
     "bind": "speaking.writing",
     "score": "evaluation.measures evaluation.normalize evaluation.recognizers evaluation.scoring "

@@ -13,13 +13,12 @@ LONGEST = 200  # bytes of a chapter's name
 def chapters(config: Config, book: str) -> dict[str, str]:
     """The files of a text by the names of its chapters, which are the files' own, in order.
 
-    Raises ValueError for a pattern that nothing matches, and files of one name.
+    Those of a pattern are in the order of their names, chapter 2 before chapter 10. Raises
+    ValueError for files of one name.
     """
     where, found = f"speak.{book}.texts", dict[str, str]()
     for pattern in config.speak[book].texts:
-        paths = sorted(glob(pattern)) if has_magic(pattern) else [pattern]
-        if not paths:
-            raise ValueError(f"{where}: {pattern} matches no file")
+        paths = sorted(glob(pattern), key=_counted) if has_magic(pattern) else [pattern]
         for path in paths:
             stem = re.sub(r"[^\w.+-]", "_", Path(path).stem).lstrip(".-")
             name = shortened(stem or "chapter", LONGEST)
@@ -29,3 +28,9 @@ def chapters(config: Config, book: str) -> dict[str, str]:
                 )
             found[name] = path
     return found
+
+
+def _counted(path: str) -> list[tuple[int, str]]:
+    """A key by which numbers in names are in the order of numbers."""
+    parts = re.split(r"(\d+)", path)
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]

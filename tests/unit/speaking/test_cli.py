@@ -50,7 +50,7 @@ def test_standard_input_and_the_default_file(
 def test_lines_are_files(speak, tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text("Yes.\n\n  \nNo, thank you.\n", "utf-8")
     assert speak("--file", "lines.txt", "--lines", "--out", "said", "--format", "ogg") == 0
-    assert sorted(path.name for path in (tmp_path / "said").iterdir()) == ["001.ogg", "002.ogg"]
+    assert sorted(path.name for path in (tmp_path / "said").iterdir()) == ["001.ogg", "004.ogg"]
 
 
 def test_a_preset_says_the_same_as_its_recording(speak, base: Path, tmp_path: Path) -> None:
@@ -119,7 +119,13 @@ def test_interrupted_and_gone_on_with(
         (["--file", "x.txt"], "x.txt"),
         ([" "], "no text"),
         (["..."], "nothing"),
-        (["hello", "--out", "x.doc"], "wav, flac, mp3, ogg"),
+        (["hello", "--out", "x.doc"], ".wav, .flac, .mp3, .ogg"),
+        (["hello", "--out", "-"], ".wav, .flac"),
+        (["hello", "--prompt-text", "x"], "give it as --prompt"),
+        (["hello", "--prompt", "x.wav", "--save-voice", "x"], "ends in .npz"),
+        (["hello", "--verify", "--recognizer", "nonsense"], "neither base, pocketsphinx nor"),
+        (["hello", "--seed", "-1"], "seed -1"),
+        (["Yes.\n\nпривет\n", "--lines"], "line 3: (“привет”) is in Cyrillic"),
         (["hello", "--out", "x.wav", "--format", "mp3"], "--format says mp3"),
         (["hello", "--lines", "--out", "x.wav"], "must name a folder"),
         (["hello", "--speed", "9"], "0.25 to 4"),

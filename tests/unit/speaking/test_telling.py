@@ -138,3 +138,39 @@ def test_a_file_with_pauses(talker: Talker, cut: list[Piece], tmp_path: Path) ->
 def test_how_that_cannot_be(bad: dict) -> None:
     with pytest.raises(ValueError, match=r"speed|retries"):
         How(**bad)
+
+
+def test_a_pace_does_not_add_up(talker: Talker) -> None:
+    """A prompt that is spoken faster has that pace: it is not made faster again."""
+    heard = replace(talker, config=talker.config.model_copy(update={"prompted": "both"}))
+    again = pieces("The train leaves at nine o'clock.", ["en"]) * 4
+    how = How(speed=1.3, prompts="sliding", retries=0)
+    first, *_, last = (len(each) for each in codes(heard, again, how))
+    assert last > 0.75 * first
+
+
+def test_what_is_kept_and_damaged_is_told_again(
+    talker: Talker, cut: list[Piece], tmp_path: Path, counted: list
+) -> None:
+    expected = codes(talker, cut, kept=tmp_path)
+    damaged, whole = sorted(tmp_path.glob("*.npz"))[:2]
+    damaged.write_bytes(whole.read_bytes()[:100])
+    counted.clear()
+    assert same(codes(talker, cut, kept=tmp_path), expected)
+    assert len(counted) == 1
+    counted.clear()
+    assert same(codes(talker, cut, kept=tmp_path), expected)
+    assert not counted
+
+
+def test_another_recognizer_judges_anew(
+    talker: Talker, cut: list[Piece], tmp_path: Path, counted: list
+) -> None:
+    def deaf(samples: np.ndarray, rate: int, language: str) -> str:
+        return ""
+
+    for name in ("one", "other"):
+        counted.clear()
+        how = How(retries=0, heard_by=name)
+        list(tell(talker, cut, talker.voice(), how, deaf, tmp_path))
+        assert len(counted) == len(cut)
