@@ -8,14 +8,6 @@ HOW = sorted({*type(CONFIG.synthesis).model_fields} - {"sentences", "extra", "re
 TOLD = "voice language accent speed seed prompts verify errors retries".split()
 
 
-def chapters_of(w):
-    """The names of a text's chapters."""
-    if not CHAPTERS[w.book]:
-        texts = ", ".join(CONFIG.speak[w.book].texts)
-        raise WorkflowError(f"speak.{w.book}.texts: no file matches {texts}")
-    return list(CHAPTERS[w.book])
-
-
 wildcard_constraints:
     book=experiments.one_of(CONFIG.speak),
     chapter=experiments.one_of({name for book in CHAPTERS.values() for name in book}),
@@ -98,7 +90,8 @@ rule tell:
 rule bind:
     input:
         chapters=lambda w: [
-            f"results/{w.experiment}/spoken/{w.book}/{chapter}.flac" for chapter in chapters_of(w)
+            f"results/{w.experiment}/spoken/{w.book}/{chapter}.flac"
+            for chapter in spoken.named(CONFIG, w.book, CHAPTERS)
         ],
     output:
         audio="results/{experiment}/spoken/{book}.flac",

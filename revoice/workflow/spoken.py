@@ -1,6 +1,7 @@
 """The chapters of texts that are spoken: names of files."""
 
 import re
+from collections.abc import Mapping
 from glob import glob, has_magic
 from pathlib import Path
 
@@ -28,6 +29,14 @@ def chapters(config: Config, book: str) -> dict[str, str]:
                 )
             found[name] = path
     return found
+
+
+def named(config: Config, book: str, found: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The chapters of a text, of those that were found; ValueError where it has none."""
+    if not found[book]:
+        patterns = ", ".join(config.speak[book].texts)
+        raise ValueError(f"speak.{book}.texts: no file matches {patterns}")
+    return list(found[book])
 
 
 def _counted(path: str) -> list[tuple[int, str]]:
