@@ -97,4 +97,4 @@ def test_chapters_that_cannot_be(
     run = snakemake(book.folder, "-n", BOOK, project=book.project)
     assert run.returncode != 0
     assert message in run.output
-    assert "Traceback" not in run.output
+    assert "Traceback (most recent call last)" not in run.output
