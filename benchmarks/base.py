@@ -23,12 +23,11 @@ from revoice.evaluation.recognizers import Recognizer, load_whisper
 from revoice.evaluation.scoring import word_errors
 from revoice.model.checkpoint import load_model
 from revoice.model.drawing import Sampling
-from revoice.model.generate import Request, synthesize
+from revoice.model.generate import ask, synthesize
 from revoice.model.prompts import Prompt
 from revoice.model.sounds import entries_of
 from revoice.synthetic.voices import levelled, load_voice, trimmed
 from revoice.text import load_tokenizer
-from revoice.text.framing import frame
 
 RATE = 24000
 TEACHER = "heart"
@@ -59,15 +58,8 @@ class Voice:
         """
         before = self.tokens(prompt[1])
         codes = self.codec.encode(librosa.load(prompt[0], sr=RATE)[0])
-        requests = []
-        for text in texts:
-            framed, after = frame(
-                [before, self.tokens(text)],
-                self.tokenizer.separator,
-                self.tokenizer.ends,
-                language="after",
-            )
-            requests.append(Request(*after, prompt=Prompt(*framed, codes)))
+        said = Prompt(*before, codes)
+        requests = [ask(said, *self.tokens(text), self.tokenizer) for text in texts]
         how = (sampling, seed, 10, entries_of(self.codec), both)
         made = synthesize(self.ar.eval(), self.nar.eval(), requests, *how)
         return [self.codec.decode(one.codes) for one in made], sum(one.ended for one in made)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import requests
@@ -38,28 +38,28 @@ RATE = 24000
 
 
 @contextmanager
-def serving(model: str, options: list[str]) -> Iterator[tuple[str, psutil.Process]]:
-    """The address of a server of its own, and its process."""
-    command = [
-        sys.executable,
-        "-m",
-        "revoice.speaking.cli",
-        "serve",
-        "--model",
-        model,
-        "--port",
-        "0",
-    ]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert process.stdout
-    line = process.stdout.readline()
-    if not line:
-        raise RuntimeError(f"the server ended with {process.wait()}")
-    try:
-        yield f"{line.split()[1]}v1/audio/speech", psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait()
+def serving(
+    model: str | Path, *options: str, log: IO[str] | None = None
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address of a server of its own, with a slash, and its process; `log`: what it says."""
+    command = [sys.executable, "-m", "revoice.speaking.cli", "serve", "--model", str(model)]
+    command += ["--port", "0", *options]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the server ended with {process.wait()}")
+        try:
+            yield line.split()[1], process
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 def ask(address: str, text: str, seed: int) -> dict[str, float]:
@@ -114,7 +114,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="where the figures go")
     options, others = parser.parse_known_args()
-    with serving(options.model, others) as (address, process):
+    with serving(options.model, *others) as (begin, server):
+        address, process = f"{begin}v1/audio/speech", psutil.Process(server.pid)
         ask(address, TEXT[0], 0)  # what is only done once
         first = first_sounds(address, options.rounds)
         many = [together(address, number, process) for number in AT_ONCE]

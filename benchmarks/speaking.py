@@ -3,8 +3,7 @@
     python benchmarks/speaking.py --model resources/base --sentences resources/base/sentences.txt \
         --whisper data/whisper-base --json speaking.json
 
-The recognizer that judges is another than the one that listens where `verify` is measured: Whisper
-in float32 with a beam, and in int8 without.
+Whisper judges in float32; where `verify` is measured, the same in int8 listens.
 """
 
 import argparse

@@ -63,11 +63,7 @@ rule synthesize:
     params:
         synthesis=section(CONFIG.synthesis),
         codec_code=lambda w: experiments.codec_settings(CONFIG, CODECS[w.experiment])["code"],
-        decoder_code=lambda w: (
-            code.codec_code("vocos", None, None)
-            if experiments.decoder_of(CONFIG, w.experiment)
-            else None
-        ),
+        decoder_code=lambda w: experiments.decoder_code(CONFIG, w.experiment),
         code=code_of("synthesize"),
     message:
         "{wildcards.experiment}: speaking the test sentences"

@@ -75,11 +75,7 @@ rule tell:
         synthesis=section(CONFIG.synthesis, *sorted({*HOW} - {"batch"})),
         kept="work/spoken/{experiment}/{book}/{chapter}",
         codec_code=lambda w: experiments.codec_settings(CONFIG, CODECS[w.experiment])["code"],
-        decoder_code=lambda w: (
-            code.codec_code("vocos", None, None)
-            if experiments.decoder_of(CONFIG, w.experiment)
-            else None
-        ),
+        decoder_code=lambda w: experiments.decoder_code(CONFIG, w.experiment),
         code=code_of("tell"),
     message:
         "{wildcards.experiment}: speaking {wildcards.book}, {wildcards.chapter}"

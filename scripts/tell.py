@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from revoice.devices import claim_gpus, keep_memory
-from revoice.evaluation.recognizers import load_pocketsphinx, load_whisper
+from revoice.evaluation.recognizers import load_recognizer
 from revoice.files import atomic, read_json, write_json
 from revoice.speaking.pieces import pieces
 from revoice.speaking.talker import Talker
@@ -25,7 +25,7 @@ except ValueError as error:
     raise ValueError(f"{given[0]}: {error}") from None
 if speak.pop("verify"):
     folder = read_json(given.recognizer)["folder"] if given.recognizer else None
-    recognizer = load_whisper(folder, compute_type="int8") if folder else load_pocketsphinx()
+    recognizer = load_recognizer(folder, "int8")
 how, prompt = How(**speak), talker.voice(voice)
 kept = Path(params.kept, params.code)  # what other code has told is told anew
 with atomic(snakemake.output.audio) as temporary:

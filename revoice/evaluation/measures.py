@@ -15,7 +15,7 @@ import librosa
 import numpy as np
 
 from revoice.config import ScoreConfig
-from revoice.evaluation.recognizers import RATE, Recognizer, load_pocketsphinx, load_whisper
+from revoice.evaluation.recognizers import RATE, Recognizer, load_recognizer
 
 MEASURES = ("transcript", "similarity", "dnsmos")
 
@@ -88,7 +88,7 @@ def dnsmos(samples: np.ndarray) -> float:
 
 @cache
 def _recognizer(whisper: str | None) -> Recognizer:
-    return load_whisper(whisper) if whisper else load_pocketsphinx()
+    return load_recognizer(whisper)
 
 
 @cache

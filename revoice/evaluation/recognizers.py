@@ -80,6 +80,11 @@ def load_pocketsphinx() -> Recognizer:
     return hear
 
 
+def load_recognizer(folder: str | None, compute_type: str = "float32") -> Recognizer:
+    """Whisper from the folder of a `Choice`; pocketsphinx where that is None."""
+    return load_whisper(folder, compute_type=compute_type) if folder else load_pocketsphinx()
+
+
 def _at_rate(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     if rate == RATE:
         return samples

@@ -15,17 +15,18 @@ from revoice.text.cuts import check_tokens
 
 
 def load_trained(
-    model: str | Path, tokenizer: str | Path, codec: str | Path, cuts: str | Path
+    model: str | Path, tokenizer: str | Path, codec: str | Path, cuts: str | Path | None = None
 ) -> tuple[AR, NAR, dict[str, Any], Tokenizer]:
     """The parts of a model, its JSON and the tokenizer.
 
     `model` is the safetensors of both parts, `codec` a codec.json, `cuts` a manifest of tokenized
-    cuts, of which the first stands for all. Raises ValueError where they do not belong together.
+    cuts, of which the first stands for all; None: there are none. Raises ValueError where they do
+    not belong together.
     """
     ar, nar, meta = load_model(Path(model).with_suffix(""))
     loaded = load_tokenizer(tokenizer)
     check_tokenizer(loaded, meta)
     check_codec(read_json(codec), meta, str(model))
-    for cut in islice(CutSet.from_jsonl_lazy(cuts), 1):
+    for cut in islice(CutSet.from_jsonl_lazy(cuts), 1) if cuts else ():
         check_tokens(cut, loaded)
     return ar, nar, meta, loaded

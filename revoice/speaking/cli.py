@@ -9,17 +9,17 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import soundfile
 from tqdm import tqdm
 
 from revoice import __version__
-from revoice.config import AudioConfig
+from revoice.config import AudioConfig, Prompts
 from revoice.corpus.audio import resample
 from revoice.download import DownloadError
 from revoice.evaluation.choice import choose_recognizer
-from revoice.evaluation.recognizers import Recognizer, load_pocketsphinx, load_whisper
+from revoice.evaluation.recognizers import Recognizer, load_recognizer
 from revoice.files import RESOURCES
 from revoice.model.prompts import Prompt, write_preset
 from revoice.speaking import serve
@@ -84,7 +84,7 @@ def _add_options(add: argparse.ArgumentParser) -> None:
     how.add_argument("--speed", type=float, default=1.0, help="2: twice as fast")
     how.add_argument("--seed", type=int, default=1, help="of the random numbers")
     add_synthesis(how)
-    how.add_argument("--prompts", choices=["first", "sliding"], default="first",
+    how.add_argument("--prompts", choices=get_args(Prompts), default="first",
                      help="sliding: each piece goes on from the one before")  # fmt: skip
     how.add_argument("--verify", action="store_true", help="a recognizer listens: again, if wrong")
     how.add_argument("--retries", type=int, default=2, help="how often a piece is spoken again")
@@ -111,7 +111,7 @@ def _speak(options: argparse.Namespace) -> None:
     for line, text in texts.items():  # before a recognizer is asked for
         with _located(options, line):
             cut[line] = pieces(text, talker.known(language), language)
-    recognizer = load_recognizer(options.recognizer, options.data) if _listens(options) else None
+    recognizer = choose_listener(options.recognizer, options.data) if _listens(options) else None
     prompt = _prompt(options, talker, recognizer)
     if options.save_voice:
         write_preset(options.save_voice, prompt, talker.origin)
@@ -168,16 +168,15 @@ def _listens(options: argparse.Namespace) -> bool:
     return options.verify or (options.prompt is not None and options.prompt_text is None)
 
 
-def load_recognizer(name: str, data: Path) -> Recognizer:
+def choose_listener(name: str, data: Path) -> Recognizer:
     """Whisper by its name or folder, or pocketsphinx, which steps in where there is no Whisper."""
     if name == "pocketsphinx":
-        return load_pocketsphinx()
+        return load_recognizer(None)
     if name != "base" and not Path(name).is_dir():
         raise ValueError(f"--recognizer {name} is neither base, pocketsphinx nor Whisper's folder")
     name = name if name == "base" else f"./{name}" if "/" not in name else name
     choice = choose_recognizer(name, RESOURCES / "pretrained.yaml", data)
-    folder = choice["folder"]
-    return load_whisper(folder, compute_type="int8") if folder else load_pocketsphinx()
+    return load_recognizer(choice["folder"], "int8")
 
 
 def _prompt(options: argparse.Namespace, talker: Talker, recognizer: Recognizer | None) -> Prompt:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from revoice.codec import check_codec
 from revoice.codec.choice import Choice
 from revoice.codec.files import Codec, load_codec
 from revoice.codec.vocos import VocosDecoder, load_decoder
@@ -18,8 +17,8 @@ from revoice.codec.vocos_files import choose_decoder
 from revoice.config import SynthesisConfig
 from revoice.config_file import load_synthesis
 from revoice.devices import best_device
+from revoice.evaluation.trained import load_trained
 from revoice.files import RESOURCES, read_json, sha256
-from revoice.model.checkpoint import load_model
 from revoice.model.drawing import Sampling, sampling_of
 from revoice.model.generate import Request, ask, check_request, with_aligned_prompt
 from revoice.model.prompts import Origin, Prompt, read_preset
@@ -29,7 +28,7 @@ from revoice.model.valle import AR, NAR
 from revoice.speaking.pieces import Piece
 from revoice.speaking.sound import FASTEST, SLOWEST, levelled, stretched, trimmed
 from revoice.speaking.voices import Voice, read_voices
-from revoice.text import Tokenizer, check_tokenizer, load_tokenizer
+from revoice.text import Tokenizer
 from revoice.text.espeak import MARKS as READ
 from revoice.text.espeak import SENTENCE_ENDS
 from revoice.text.tokens import Tokens
@@ -89,19 +88,17 @@ class Talker:
         if device == "cuda" and not torch.cuda.is_available():
             raise ValueError("there is no CUDA device here: leave the choice to `auto`")
         device = best_device() if device == "auto" else device
-        ar, nar, meta = load_model(folder / "model")
-        tokenizer = load_tokenizer(folder / "tokenizer.json")
-        check_tokenizer(tokenizer, meta)
-        description = read_json(folder / "codec.json")
-        check_codec(description, meta, str(folder / "model.json"))
-        codec = load_codec(folder / "codec.json", device)
+        model, _, symbols, codec_json = (folder / name for name in names)
+        ar, nar, _, tokenizer = load_trained(model, symbols, codec_json)
+        description = read_json(codec_json)
+        codec = load_codec(codec_json, device)
         origin = Origin(tokenizer.digest(), description["sha256"])
         known = read_voices(folder / "voices", origin)
         own = load_synthesis(known.synthesis if known else {}, str(folder / "voices/voices.json"))
         config = load_synthesis({**own.model_dump(), **(given or {})}, folder.name)
         ar, nar = ar.to(device).eval(), nar.to(device).eval()
         ready(ar, nar, config.weights)
-        digest = sha256(folder / "model.safetensors")
+        digest = sha256(model)
         name = folder.resolve().name
         talker = cls(name, ar, nar, tokenizer, codec, codec, config, origin, digest)
         if config.decoder == "vocos":
@@ -148,7 +145,7 @@ class Talker:
         else:
             known = ", ".join(self.prompts) or "none"
             raise ValueError(f"{self.name} has no voice {name!r}; its voices: {known}")
-        if max(prompt.codes.max(initial=0), 0) >= self.codec.bins:
+        if prompt.codes.max(initial=0) >= self.codec.bins:
             raise ValueError(f"{name}: its codes are not below {self.codec.bins}, as the codec's")
         if len(prompt.ids):
             check_request(Request([0], prompt.languages[:1], prompt), self.ar.config, name)

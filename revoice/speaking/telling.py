@@ -110,7 +110,8 @@ def tell(
                 pace = 1 / talker.config.speed
         told = _tell_some(talker, some, begin, prompt, replace(how, speed=pace), recognizer, kept)
         for one in told:
-            one.samples = talker.sound(one.codes, how.speed) if len(one.codes) else one.samples
+            if len(one.codes) and not len(one.samples):  # nobody has listened to it
+                one.samples = talker.sound(one.codes, how.speed)
             yield one
 
 
@@ -169,8 +170,8 @@ def _heard(
     told = Told(piece, spoken.codes, spoken.ended)
     if recognizer and len(spoken.codes):
         language = piece.spans[0].language
-        samples = talker.sound(spoken.codes, how.speed)
-        told.heard = recognizer(samples, talker.codec.sample_rate, language)
+        told.samples = talker.sound(spoken.codes, how.speed)
+        told.heard = recognizer(told.samples, talker.codec.sample_rate, language)
     if recognizer:
         told.errors, told.words = word_errors(piece.text, told.heard or "", piece.spans[0].language)
     return told

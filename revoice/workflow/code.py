@@ -20,7 +20,6 @@ MODEL = "model model.checkpoint model.aligner model.dropout model.durations mode
 MODEL += "model.sounds model.valle"
 TEXT = "text text.cuts text.english text.espeak text.japanese text.mandarin text.tokens text.vallex"
 TEXT += " text/mandarin.json text/vallex_symbols.json"
-ALL_OF_TEXT = TEXT.replace("text.cuts ", "")
 READS = {
     "fetch_corpus": "corpus.asterisk corpus/voices.json",
     "resample": "corpus.audio corpus.naming",
@@ -71,10 +70,10 @@ READS = {
     "voices": "codec.identity evaluation.measures evaluation.recognizers evaluation.trained "
     f"{MODEL} model.prompts speaking.voices {TEXT}",
     "tell": "codec.choice codec.files codec.identity config_file "
-    "evaluation.normalize evaluation.recognizers evaluation.scoring "
+    "evaluation.normalize evaluation.recognizers evaluation.scoring evaluation.trained "
     f"{MODEL} model.drawing model.eights model.generate model.precision model.prompts "
     "model.stepping speaking.languages speaking.pieces speaking.sentences speaking.sound "
-    f"speaking.talker speaking.telling speaking.voices speaking.writing {ALL_OF_TEXT} text.framing "
+    f"speaking.talker speaking.telling speaking.voices speaking.writing {TEXT} text.framing "
     "evaluation/english.json",
     "bind": "speaking.writing",
     "score": "evaluation.measures evaluation.normalize evaluation.recognizers evaluation.scoring "

@@ -220,6 +220,11 @@ def decoder_of(config: Config, name: str) -> str | list[str]:
     return f"results/codecs/{codec}/decoder.json" if wanted else []
 
 
+def decoder_code(config: Config, name: str) -> dict[str, str] | None:
+    """Digests of the code that makes sound of the codes of an experiment, if not its codec's."""
+    return codec_code("vocos", None, None) if decoder_of(config, name) else None
+
+
 def fitted_on(config: Config, codec: str) -> list[str]:
     """The manifests that a codec was fitted on, if it is as configured and they are there."""
     there, settings = made(codec), codec_settings(config, codec)

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import os
 import re
 import shutil
 import signal
@@ -23,6 +22,7 @@ import psutil
 import pytest
 import soundfile
 
+from benchmarks.serving import serving as started
 from tests.conftest import ROOT
 from tests.helpers.browser import opened
 
@@ -53,41 +53,12 @@ class Served:
 
 @contextmanager
 def serving(log: Path, *options: str) -> Iterator[Served]:
-    command = [
-        sys.executable,
-        "-m",
-        "revoice.speaking.cli",
-        "serve",
-        "--model",
-        str(BASE),
-        "--port",
-        "0",
-    ]
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    added = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    with (
-        log.open("w") as file,
-        subprocess.Popen(
-            [*command, *QUICK, "--verbose", *options],
-            stdout=subprocess.PIPE,
-            stderr=file,
-            text=True,
-            cwd=log.parent,
-            env=os.environ | added,
-        ) as process,
-    ):
-        assert process.stdout
-        line = process.stdout.readline()
-        assert line, log.read_text()
+    with log.open("w") as file:
         try:
-            yield Served(process, line.split()[1], log)
-        finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
+            with started(BASE, *QUICK, "--verbose", *options, log=file) as (address, process):
+                yield Served(process, address, log)
+        except RuntimeError as error:
+            raise AssertionError(log.read_text()) from error
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ def test_who_listens_tells_what_a_prompt_says(
         heard.append((len(samples) / rate, language))
         return "Missus Price was greatly obliged"
 
-    monkeypatch.setattr(cli, "load_recognizer", lambda name, data: hear)
+    monkeypatch.setattr(cli, "choose_listener", lambda name, data: hear)
     assert speak("It is late.", "--prompt", str(base / "voices" / "heart.wav")) == 0
     assert heard == [(pytest.approx(3.03), "en")]
     assert "heard 'Missus Price" in capsys.readouterr().err
